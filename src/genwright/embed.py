@@ -191,7 +191,7 @@ def _load(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or min(8, _cpus())
     options.inter_op_num_threads = 1
-    # Spinning threads would take the event loop's CPU, the arena would keep the largest batch's memory for ever; neither is faster.
+    # Spinning takes the event loop's CPU, the arena would keep the largest batch's memory for ever; neither is faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights.parent))
