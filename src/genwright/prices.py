@@ -1,0 +1,194 @@
+"""What a call cost, in integer nano-dollars (1e-9 USD), from the price list bundled with `genai-prices`. Nothing is downloaded.
+
+A price per token is kept exact, as an integer over a common denominator; a call is summed exactly and rounded once, half to even.
+A model that the list does not know, or does not price for what was used, has no price: None, never a guess.
+This file does not know budgets, ledgers or currencies, nor charges that the counts do not show (web searches, audio by the hour).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import cache, lru_cache
+from typing import Any
+
+import msgspec
+
+# The names OpenTelemetry and other gateways give to providers of the list.
+ALIASES = {
+    "aws.bedrock": "aws",
+    "bedrock": "aws",
+    "azure.ai.inference": "azure",
+    "azure.ai.openai": "azure",
+    "azure_ai": "azure",
+    "fireworks_ai": "fireworks",
+    "gcp.gemini": "google",
+    "gcp.gen_ai": "google",
+    "gcp.vertex_ai": "google",
+    "gemini": "google",
+    "vertex_ai": "google",
+    "mistral_ai": "mistral",
+    "moonshot": "moonshotai",
+    "moonshot_ai": "moonshotai",
+    "together_ai": "together",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+}
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one call, as OpenTelemetry counts them: parts are contained in their total."""
+
+    input_tokens: int = 0
+    """All input, cached and cache-written included."""
+    output_tokens: int = 0
+    """All output, reasoning included."""
+    cached_tokens: int = 0
+    """Of the input: read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Of the input: written to the provider's cache."""
+    reasoning_tokens: int = 0
+    """Of the output: reasoning."""
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(a + b for a, b in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)))
+
+
+class Price(msgspec.Struct, frozen=True):
+    nano_usd: int
+    source: str
+    """Where the price stands: "local", or the list's version, provider and model."""
+    estimated: bool = False
+    """The counts contradict each other (more cached than input, a negative one) and were settled at the nearest that do not."""
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Nano-dollars per token times `scale`, by size of input: (more input tokens than, rate), the largest size first."""
+
+    scale: int
+    input: list[tuple[int, int]] | None = None
+    output: list[tuple[int, int]] | None = None
+    cached: list[tuple[int, int]] | None = None
+    cache_write: list[tuple[int, int]] | None = None
+    reasoning: list[tuple[int, int]] | None = None
+    request: list[tuple[int, int]] | None = None
+
+
+def price(provider: str, model: str, usage: Usage, at_ns: int) -> Price | None:
+    """The cost of one call begun at `at_ns`, or None where it is not known. `local/*` costs nothing.
+
+    Tokens read from or written to a cache, and reasoning, cost as much as other input and output where no own price is listed.
+    A price by size of input is chosen by all input tokens and holds for the whole call, as providers do.
+    """
+    if provider == "local":
+        return Price(0, "local")
+    known = _find(provider, model)
+    if known is None:
+        return None
+    source, choose = known
+    counts, estimated = _consistent(usage)
+    scaled = _scaled_cost(choose(at_ns), counts, usage.input_tokens)
+    return None if scaled is None else Price(scaled, source, estimated)
+
+
+def _scaled_cost(rates: Rates, counts: tuple[int, int, int, int, int], size: int) -> int | None:
+    """Nano-dollars, or None if something was used that has no price."""
+    fresh, cached, written, plain, reasoning = counts
+    size, total = max(size, 0), 0
+    for count, listed in (
+        (fresh, rates.input),
+        (cached, rates.cached or rates.input),
+        (written, rates.cache_write or rates.input),
+        (plain, rates.output),
+        (reasoning, rates.reasoning or rates.output),
+        (1, rates.request or _FREE),
+    ):
+        if count:
+            if listed is None:
+                return None
+            total += count * next(rate for above, rate in listed if size > above)
+    return round_half_even(total, rates.scale)
+
+
+_FREE = [(-1, 0)]
+
+
+def round_half_even(numerator: int, denominator: int) -> int:
+    """numerator / denominator (> 0) to the nearest integer, ties to the even one, in integers only."""
+    quotient, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    return quotient + (twice > denominator or (twice == denominator and quotient % 2 == 1))
+
+
+def _consistent(usage: Usage) -> tuple[tuple[int, int, int, int, int], bool]:
+    """Disjoint counts (fresh input, cached, written, plain output, reasoning), and whether they had to be mended."""
+    cached, written = max(usage.cached_tokens, 0), max(usage.cache_write_tokens, 0)
+    reasoning = max(usage.reasoning_tokens, 0)
+    fresh, plain = usage.input_tokens - cached - written, usage.output_tokens - reasoning
+    mended = fresh < 0 or plain < 0 or min(msgspec.structs.astuple(usage)) < 0
+    return (max(fresh, 0), cached, written, max(plain, 0), reasoning), mended
+
+
+# Bounded, since callers choose the names; for the same reason the library's own unbounded caches are not used.
+@lru_cache(4096)
+def _find(provider: str, model: str) -> tuple[str, Callable[[int], Rates]] | None:
+    """(source, the rates at a time) of a model, or None."""
+    version, providers = _list()
+    name = provider.lower().strip()
+    listed = providers.get(ALIASES.get(name, name))
+    found = listed.find_model(model, all_providers=list(providers.values())) if listed else None
+    if listed is None or found is None:
+        return None
+    return f"genai-prices {version}: {listed.id}/{found.id}", _chooser(found.prices)
+
+
+@cache
+def _list() -> tuple[str, dict[str, Any]]:
+    import genai_prices
+    from genai_prices.data import providers
+
+    return genai_prices.__version__, {provider.id: provider for provider in providers}
+
+
+def _chooser(prices: Any) -> Callable[[int], Rates]:
+    """The rates in force at a time; the list's rule: the last that is active, else the first."""
+    if not isinstance(prices, list):
+        rates = _rates(prices)
+        return lambda at_ns: rates
+    compiled = [(entry.constraint, _rates(entry.prices)) for entry in prices]
+
+    def choose(at_ns: int) -> Rates:
+        moment = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
+        for constraint, rates in reversed(compiled):
+            if constraint is None or constraint.active(moment):
+                return rates
+        return compiled[0][1]
+
+    return choose
+
+
+def _rates(listed: Any) -> Rates:
+    per_million = Fraction(1_000_000_000, 1_000_000)
+    exact = {
+        "input": _tiers(listed.input_mtok, per_million),
+        "output": _tiers(listed.output_mtok, per_million),
+        "cached": _tiers(listed.cache_read_mtok, per_million),
+        "cache_write": _tiers(listed.cache_write_mtok, per_million),
+        "reasoning": _tiers(listed.output_reasoning_mtok, per_million),
+        "request": _tiers(listed.requests_kcount, Fraction(1_000_000_000, 1_000)),
+    }
+    scale = math.lcm(*(rate.denominator for tiers in exact.values() for _, rate in tiers or []))
+    return Rates(scale, **{name: [(above, int(rate * scale)) for above, rate in tiers] for name, tiers in exact.items() if tiers})
+
+
+def _tiers(value: Any, factor: Fraction) -> list[tuple[int, Fraction]] | None:
+    if value is None:
+        return None
+    tiers = [(tier.start, tier.price) for tier in reversed(getattr(value, "tiers", ()))]
+    return [(above, Fraction(usd) * factor) for above, usd in [*tiers, (-1, getattr(value, "base", value))]]
