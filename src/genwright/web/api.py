@@ -27,7 +27,9 @@ async def read_bytes(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise TooLarge(f"The body is larger than {limit:,} bytes. Nothing was kept. Send less, or raise the limit in the settings.")
+            raise TooLarge(
+                f"The body is larger than {limit:,} bytes. Nothing was kept. Send less, or raise the limit in the settings."
+            )
         parts.append(part)
     return b"".join(parts)
 
@@ -45,7 +47,9 @@ async def read_body(request: Request, shape: type[T]) -> T:
     if known is not None and isinstance(plain, dict):
         unknown = sorted(set(plain) - set(getattr(shape, "__struct_encode_fields__", known)))
         if unknown:
-            raise Invalid(f"Unknown field: {', '.join(unknown[:5])}. Known: {', '.join(known)}. Nothing was changed.", code="unknown_field")
+            raise Invalid(
+                f"Unknown field: {', '.join(unknown[:5])}. Known: {', '.join(known)}. Nothing was changed.", code="unknown_field"
+            )
     try:
         return msgspec.convert(plain, shape)
     except msgspec.ValidationError as error:

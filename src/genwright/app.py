@@ -1,0 +1,249 @@
+"""The roof: builds the rooms, hands each what it needs from its right, and stands at the door of every request.
+
+`House` is the assembly, `Door` the plain ASGI application ahead of the framework: hosts, size, key to actor, then either a hot
+path (gateway, trace intake) or the management routes and pages (FastAPI). Deny by default: what is not in OPEN needs an actor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from genwright import __version__, clock
+from genwright.access.service import Access
+from genwright.agents.service import Agents
+from genwright.audit import Audit
+from genwright.blobs import Blobs
+from genwright.datasets.service import Datasets
+from genwright.db import open_databases
+from genwright.errors import Error, Forbidden, Invalid, TooLarge, Unauthenticated, Unavailable
+from genwright.evals.service import Evals
+from genwright.gateway.service import Gateway
+from genwright.guardrails.service import Guardrails
+from genwright.http import Http
+from genwright.jobs import Jobs
+from genwright.prompts.service import Prompts
+from genwright.registry.service import Registry
+from genwright.releases.service import Releases
+from genwright.retrieval.service import Retrieval
+from genwright.secrets import Secrets
+from genwright.settings import Settings
+from genwright.tracing.service import Tracing
+
+ASGIScope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+ROOMS = (
+    "access", "registry", "tracing", "prompts", "guardrails", "gateway", "retrieval", "agents", "datasets", "evals", "releases",
+)  # fmt: skip
+OPEN = ("/healthz", "/readyz", "/login", "/static/", "/favicon.ico")
+"""Paths that answer without a key: health, log-in and the style sheets. Everything else needs an actor."""
+COOKIE = "genwright_session"
+
+
+class House:
+    """All rooms of one server, wired. Rooms are attributes; `start` and `stop` frame its life."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        home = settings.path
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.databases = open_databases(home, settings.database_url)
+        registry_db, spans_db = self.databases["registry"], self.databases["spans"]
+        self.secrets = Secrets(home, settings.master_key)
+        self.blobs = Blobs(home / "blobs")
+        self.audit = Audit(registry_db)
+        self.http = Http(allow_private=list(settings.private_hosts))
+        self.jobs = Jobs(registry_db, home)
+        self.access = Access(registry_db, self.secrets, settings)
+        self.registry = Registry(registry_db)
+        self.tracing = Tracing(spans_db, self.registry, self.blobs)
+        self.prompts = Prompts(self.registry)
+        self.guardrails = Guardrails(self.registry)
+        self.gateway = Gateway(
+            self.databases, self.http, self.registry, self.tracing, self.guardrails, self.access, self.secrets, settings
+        )
+        self.retrieval = Retrieval(registry_db, self.registry, self.tracing, self.gateway, self.blobs, self.jobs, settings)
+        self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)
+        self.datasets = Datasets(self.registry, self.blobs)
+        self.evals = Evals(registry_db, self.registry, self.tracing, self.gateway, self.datasets, self.jobs)
+        self.releases = Releases(self.registry, self.agents, self.evals)
+        # What a hot path needs from a room to its right: this table, and only this.
+        self.gateway.targets["app"] = self.agents.run
+        self.agents.resolve = self.releases.resolve
+        self.ready = False
+        self.started_ns = clock.now_ns()
+
+    async def start(self) -> None:
+        """Make the first workspace if there is none, and go on with unfinished jobs."""
+        await self.access.ensure_bootstrap()
+        await self.jobs.resume()
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Finish what is queued, in the order in which rooms depend on each other."""
+        self.ready = False
+        await self.jobs.stop()
+        await self.tracing.flush()
+        await self.http.close()
+        self.retrieval.close()
+        for database in self.databases.values():
+            await asyncio.to_thread(database.close)
+
+    def problems(self) -> list[str]:
+        """Why this server should get no traffic; empty when all is well."""
+        found = [] if self.ready else ["starting or stopping"]
+        found += [f"{database.name}: {database.failed}" for database in self.databases.values() if database.failed]
+        return found
+
+
+class Door:
+    """The ASGI application. One per process."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.house: House | None = None
+        self._framework: Any = None
+        self._at_work = 0
+        self._hosts = set(settings.allowed_hosts) | {settings.host}
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http" or self.house is None:
+            return
+        if self._at_work >= self.settings.max_concurrent:
+            busy = Unavailable(f"{self._at_work} requests are at work, which is the limit. Nothing was done. Try again shortly.")
+            await self._refuse(scope, send, busy)
+            return
+        self._at_work += 1
+        try:
+            await self._answer(self.house, scope, receive, send)
+        finally:
+            self._at_work -= 1
+
+    async def open(self) -> House:
+        """Build the house and its routes; used by the server's lifespan and by clients that run the app in process."""
+        from genwright.web.server import build_framework
+
+        self.house = House(self.settings)
+        self._framework = build_framework(self.house, ROOMS)
+        await self.house.start()
+        return self.house
+
+    async def close(self) -> None:
+        if self.house is not None:
+            await self.house.stop()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.open()
+                except Error as error:
+                    await send({"type": "lifespan.startup.failed", "message": error.message})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _answer(self, house: House, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        headers = dict(reversed(scope["headers"]))  # the first of equal headers counts
+        try:
+            self._check(scope, headers)
+            if path in ("/healthz", "/readyz"):
+                await self._health(house, path, send)
+                return
+            if not path.startswith(OPEN):
+                scope["actor"] = await self._actor(house, scope, headers)
+        except Error as error:
+            await self._refuse(scope, send, error, headers)
+            return
+        if path.startswith("/v1/"):
+            await (house.tracing if path == "/v1/traces" else house.gateway).asgi(scope, receive, send)
+        else:
+            await self._framework(scope, receive, send)
+
+    def _check(self, scope: ASGIScope, headers: dict[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+        if "*" not in self._hosts and name not in self._hosts:
+            raise Invalid(f"The host '{name}' is not served here. Add it to GENWRIGHT_ALLOWED_HOSTS.", code="unknown_host")
+        length = headers.get(b"content-length")
+        limit = max(self.settings.max_body_bytes, self.settings.max_document_bytes)
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise TooLarge(f"The body is larger than {limit:,} bytes. Nothing was read.")
+
+    async def _actor(self, house: House, scope: ASGIScope, headers: dict[bytes, bytes]) -> Any:
+        bearer = headers.get(b"authorization", b"").decode("latin-1")
+        key = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get(b"x-api-key", b"").decode("latin-1")
+        if key:
+            return await house.access.actor_for_key(key)
+        cookie = read_cookie(headers.get(b"cookie", b""))
+        if cookie:
+            if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                same_origin(headers)
+            return await house.access.actor_for_session(cookie)
+        raise Unauthenticated("This needs a key: send 'Authorization: Bearer gw_…', or log in at /login.")
+
+    async def _health(self, house: House, path: str, send: Send) -> None:
+        problems = house.problems()
+        red = bool(problems) and (path == "/readyz" or any(database.failed for database in house.databases.values()))
+        body = {"status": "red" if red else "ok", "version": __version__, "problems": problems}
+        await respond(send, 503 if red else 200, [(b"content-type", b"application/json")], msgspec.json.encode(body))
+
+    async def _refuse(self, scope: ASGIScope, send: Send, error: Error, headers: dict[bytes, bytes] | None = None) -> None:
+        path, headers = scope["path"], headers or {}
+        if path.startswith("/v1/") and self.house is not None:
+            status, out, body = self.house.gateway.error_response(path, headers, error)
+            await respond(send, status, out, body)
+        elif isinstance(error, Unauthenticated) and b"text/html" in headers.get(b"accept", b""):
+            target = b"/login?next=" + quote(path, safe="/").encode()
+            await respond(send, 303, [(b"location", target)], b"")
+        else:
+            from genwright.web.api import error_reply
+
+            response = error_reply(error)
+            await respond(send, response.status_code, response.raw_headers, response.body)
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """One whole response."""
+    if not any(name == b"content-length" for name, _ in headers):
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def read_cookie(header: bytes) -> str:
+    """The session in a Cookie header, or nothing."""
+    if COOKIE.encode() not in header:
+        return ""
+    try:
+        found = SimpleCookie(header.decode("latin-1")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def same_origin(headers: dict[bytes, bytes]) -> None:
+    """Refuse a state-changing request that a browser sends from another site (CSRF)."""
+    origin = headers.get(b"origin", b"")
+    site = headers.get(b"sec-fetch-site", b"")
+    host = headers.get(b"host", b"")
+    if origin and origin.split(b"://", 1)[-1] == host:
+        return
+    if not origin and site in (b"same-origin", b"none"):
+        return
+    raise Forbidden("This came from another site, or the browser did not say from where. Nothing was changed.", code="csrf")
