@@ -1,1 +1,1 @@
-"""."""
+"""Prompts: versions, rendering, differences. Calls no model."""
