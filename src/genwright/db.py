@@ -263,3 +263,11 @@ def open_databases(home: Path, database_url: str = "") -> dict[str, Database]:
         databases[name] = Database(name, url)
         migrate(databases[name])
     return databases
+
+
+def insert_new(connection: Connection, table: sa.Table, **values: Any) -> Any:
+    """An INSERT that does nothing where the row is already there, in this connection's dialect."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).values(**values).on_conflict_do_nothing()

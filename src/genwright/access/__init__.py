@@ -1,1 +1,1 @@
-"""."""
+"""Who is who: workspaces, projects, members, roles, API keys, sessions."""

@@ -1,1 +1,1 @@
-"""."""
+"""Names, immutable versions, labels and edges: the memory of the house."""
