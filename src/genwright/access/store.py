@@ -36,7 +36,7 @@ members = sa.Table(
     sa.PrimaryKeyConstraint("workspace", "project", "id"),
 )
 keys = sa.Table(
-    "keys",
+    "api_keys",
     REGISTRY,
     *scoped(),
     sa.Column("id", sa.Text, nullable=False),
@@ -52,7 +52,7 @@ keys = sa.Table(
     sa.PrimaryKeyConstraint("workspace", "project", "id"),
 )
 sessions = sa.Table(
-    "sessions",
+    "login_sessions",
     REGISTRY,
     *scoped(),
     sa.Column("id", sa.Text, nullable=False),

@@ -39,7 +39,7 @@ artifacts = sa.Table(
     sa.PrimaryKeyConstraint("workspace", "project", "kind", "name"),
 )
 versions = sa.Table(
-    "versions",
+    "artifact_versions",
     REGISTRY,
     *_named(),
     sa.Column("number", sa.BigInteger, nullable=False),
@@ -50,10 +50,10 @@ versions = sa.Table(
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "project", "kind", "name", "number"),
-    sa.Index("versions_by_digest", "workspace", "project", "digest"),
+    sa.Index("artifact_versions_by_digest", "workspace", "project", "digest"),
 )
 labels = sa.Table(
-    "labels",
+    "artifact_labels",
     REGISTRY,
     *_named(),
     sa.Column("label", sa.Text, nullable=False),
@@ -85,7 +85,7 @@ tags = sa.Table(
     sa.Index("artifact_tags_by_tag", "workspace", "project", "tag"),
 )
 edges = sa.Table(
-    "edges",
+    "artifact_edges",
     REGISTRY,
     *scoped(),
     sa.Column("source", sa.Text, nullable=False),
@@ -94,7 +94,7 @@ edges = sa.Table(
     sa.Column("target_ref", sa.Text, nullable=False),
     sa.Column("source_ref", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "project", "source", "relation", "target", "source_ref"),
-    sa.Index("edges_by_target", "workspace", "project", "target"),
+    sa.Index("artifact_edges_by_target", "workspace", "project", "target"),
 )
 
 
