@@ -218,7 +218,9 @@ class ScriptedProvider:
         try:
             request = call.body = msgspec.json.decode(body)
             call.model, call.stream = request["model"], bool(request.get("stream"))
-            texts = dialects.embedding_inputs(request) if call.path == "/v1/embeddings" else request["messages"]
+            texts = dialects.embedding_inputs(request) if call.path == "/v1/embeddings" else []
+            if call.path != "/v1/embeddings" and not all(isinstance(m, dict) for m in request["messages"]):
+                raise TypeError("messages are not objects")
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
             await exchange.error(dialect, 400, f"the request cannot be read: {error!r}")
             return
