@@ -158,7 +158,7 @@ class AddressGuard:
     """Judges origins by the operator's settings.
 
     `allow`: True (all private addresses), False (public only), or entries: a host name, `*.suffix`, an address, a network in
-    CIDR form; a host name or address may end in `:port` (IPv6 then in brackets). Bad entries raise `ValueError`.
+    CIDR form; a host name or address may end in `:port` (IPv6 then in brackets). Bad entries raise `Invalid`.
     """
 
     allow: bool | Iterable[str]
@@ -171,7 +171,7 @@ class AddressGuard:
             self._all_private = self.allow
             return
         if isinstance(self.allow, str):
-            raise ValueError("allowed private addresses are a list of hosts and networks, not one string")
+            raise Invalid("allowed private addresses (private_hosts) are a list of hosts and networks, not one string")
         for entry in self.allow:
             self._add(entry.strip().lower())
 
@@ -183,8 +183,9 @@ class AddressGuard:
             self._networks.append((ip_network(host.strip("[]")), port))
         except ValueError:
             if not _HOST.fullmatch(host.removeprefix("*.")) or _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
-                raise ValueError(
-                    f"{entry!r} in the allowed private addresses is neither a host name nor a network such as 10.0.0.0/8"
+                raise Invalid(
+                    f"{entry!r} in the allowed private addresses (private_hosts) is neither a host name nor a network "
+                    "such as 10.0.0.0/8"
                 ) from None
             self._hosts.add((host, port))
 

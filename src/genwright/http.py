@@ -200,7 +200,8 @@ class Http:
             await pool.slots.acquire()
         else:
             try:
-                await asyncio.wait_for(pool.slots.acquire(), self._connect_timeout_s)
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await pool.slots.acquire()
             except TimeoutError:
                 raise UpstreamTimeout(
                     f"all {self._max_connections} connections to {origin} stayed busy for {self._connect_timeout_s:g} s; "

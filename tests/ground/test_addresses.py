@@ -1,11 +1,15 @@
 """The wall against server-side request forgery, over a corpus of hostile URLs (`ssrf.json`) and name services that lie."""
 
 import asyncio
+import ipaddress
 import json
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genwright.addresses import AddressGuard, classify, parse_url
 from genwright.errors import Forbidden, Invalid
@@ -37,6 +41,48 @@ def test_unreadable_urls(url):
     with pytest.raises(Invalid) as caught:
         parse_url(url)
     assert caught.value.code == "invalid_url"
+
+
+PIECES = [
+    "http://",
+    "https://",
+    "user",
+    ":",
+    "@",
+    "/",
+    "\\",
+    "?",
+    "#",
+    "[",
+    "]",
+    ".",
+    "%",
+    "::1",
+    "127.0.0.1",
+    "0x7f",
+    "1",
+    "a.b",
+    "é",
+    " ",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=8))
+def test_what_is_read_is_read_alike_by_others(parts):
+    """A URL that two parsers read differently is how a guard is passed: whatever we accept, the standard library reads alike."""
+    url = "http://" + "".join(parts)
+    try:
+        origin, target = parse_url(url)
+    except Invalid:
+        return
+    other = urlsplit(url)
+    assert other.username is None
+    host = (other.hostname or "").removesuffix(".")
+    assert origin.host == (str(origin.literal) if origin.literal else host)
+    assert origin.literal is None or origin.literal == ipaddress.ip_address(host)
+    assert target.startswith("/")
+    assert not set(target) & set(" \r\n\\#")
 
 
 @pytest.mark.parametrize("url", CORPUS["refused"])
@@ -96,7 +142,7 @@ async def test_what_the_operator_allows(allow, url, allowed):
 
 @pytest.mark.parametrize("entry", ["", "http://x", "10.0.0.0/33", "a b", "127.1", "x/y", "*"])
 def test_bad_settings_fail_loudly(entry):
-    with pytest.raises(ValueError, match="allowed private addresses"):
+    with pytest.raises(Invalid, match="allowed private addresses"):
         AddressGuard([entry])
 
 
