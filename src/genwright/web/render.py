@@ -37,12 +37,23 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 ADVICE = {
-    401: ("Please sign in", "Your session has ended or you have not signed in yet.", "Sign in again; the page you asked for opens then."),
+    401: (
+        "Please sign in",
+        "Your session has ended or you have not signed in yet.",
+        "Sign in again; the page you asked for opens then.",
+    ),
     403: ("Not allowed", "Your role does not include this.", "Ask an admin of the workspace for the role you need."),
-    404: ("Nothing here", "This address names nothing that exists, or nothing you may see.", "Check the address, or start from the overview."),
+    404: (
+        "Nothing here",
+        "This address names nothing that exists, or nothing you may see.",
+        "Check the address, or start from the overview.",
+    ),
     429: ("Too many requests", "You have reached a limit.", "Wait a moment and try again."),
-    500: ("Something broke", "Genwright hit an error it did not expect. What was stored before is kept.",
-          "Try again. If it happens again, run `genwright doctor` and look at the server's log."),
+    500: (
+        "Something broke",
+        "Genwright hit an error it did not expect. What was stored before is kept.",
+        "Try again. If it happens again, run `genwright doctor` and look at the server's log.",
+    ),
 }
 
 
@@ -72,19 +83,28 @@ class Pages:
     def environment(self) -> Environment:
         """Built at the first page, so that a server that only answers the API never compiles a template."""
         rooms = {
-            room.name: FileSystemLoader(room / "templates") for room in HERE.parent.iterdir() if (room / "templates").is_dir() and room != HERE
+            room.name: FileSystemLoader(room / "templates")
+            for room in HERE.parent.iterdir()
+            if (room / "templates").is_dir() and room != HERE
         }
         loader = ChoiceLoader([FileSystemLoader(HERE / "templates"), PrefixLoader(rooms)])
         env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         env.filters |= formats.FILTERS | {"chart_json": chart_json}
-        env.globals |= {"static": self.static.url, "diff_lines": diff.lines, "graph_layout": graph.layout, "graph_box": (graph.WIDTH, graph.HEIGHT)}
+        env.globals |= {
+            "static": self.static.url,
+            "diff_lines": diff.lines,
+            "graph_layout": graph.layout,
+            "graph_box": (graph.WIDTH, graph.HEIGHT),
+        }
         components = env.globals["ui"] = SimpleNamespace()  # set before it is filled: macros reach one another through it too
         for name in ("components.html", "talk.html", "figures.html"):
             module = vars(env.get_template(name).module)
             vars(components).update({key: value for key, value in module.items() if isinstance(value, Macro)})
         return env
 
-    def render(self, request: Request, template: str, *, status: int = 200, block: str | None = None, **context: Any) -> HTMLResponse:
+    def render(
+        self, request: Request, template: str, *, status: int = 200, block: str | None = None, **context: Any
+    ) -> HTMLResponse:
         """The page as an answer; with `block`, only that block of it (what htmx swaps in)."""
         page = self.environment.get_template(template)
         values = self._frame(request) | context
@@ -111,7 +131,14 @@ class Pages:
         items = [item._replace(url=item.url.replace("{workspace}", workspace)) for item in self.navigation]
         here = request.url.path + "/"
         active = max((item.url for item in items if here.startswith(item.url.rstrip("/") + "/")), key=len, default="")
-        values = {"request": request, "workspace": workspace, "navigation": _grouped(items), "active": active, "user": None, "workspaces": []}
+        values = {
+            "request": request,
+            "workspace": workspace,
+            "navigation": _grouped(items),
+            "active": active,
+            "user": None,
+            "workspaces": [],
+        }
         return values | dict(self.identity(request))
 
 

@@ -172,5 +172,5 @@
   genwright.errorText = errorText;
 
   const start = () => { showTheme(); prepare(); setInterval(showTimes, 30000); };
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start); else start();
+  if (document.readyState === "complete") start(); else document.addEventListener("DOMContentLoaded", start); // after all deferred scripts
 })();

@@ -51,7 +51,7 @@
     line(spec, colours) {
       const options = frame(spec, colours);
       const times = typeof spec.x?.[0] === "string" && /^\d{4}-\d\d-\d\dT/.test(spec.x[0]);
-      Object.assign(options.xAxis, times ? { type: "time" } : { type: "category", data: spec.x, boundaryGap: false });
+      Object.assign(options.xAxis, times ? { type: "time", axisLabel: { ...options.xAxis.axisLabel, formatter: { month: "{MMM}", day: "{MMM} {d}", hour: "{HH}:{mm}" } } } : { type: "category", data: spec.x, boundaryGap: false });
       options.series = spec.series.map((series) => ({
         type: "line", name: series.name, showSymbol: series.values.length < 2, symbolSize: 5, lineStyle: { width: 2 }, stack: spec.stacked ? "all" : undefined,
         areaStyle: spec.stacked || spec.series.length === 1 ? { opacity: 0.12 } : undefined, connectNulls: false,

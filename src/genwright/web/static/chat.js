@@ -197,5 +197,5 @@
   }
 
   const start = () => document.querySelectorAll("[data-chat]").forEach((section) => { new Chat(section); });
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start); else start();
+  if (document.readyState === "complete") start(); else document.addEventListener("DOMContentLoaded", start); // after all deferred scripts
 })();

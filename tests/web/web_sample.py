@@ -1,4 +1,4 @@
-"""Sample values for the gallery, and an app that serves it: `python -m tests.web.sample` shows it on port 8765."""
+"""Sample values for the gallery, and an app that serves it: `python tests/web/web_sample.py` shows it on port 8765."""
 
 import json
 import math
@@ -42,27 +42,70 @@ def context() -> dict:
     started = now_ns()
     names = ["chat docs-qa", "chat docs-qa", "embeddings", PLANTED, "chat support with a rather long name that goes on"]
     traces = [
-        {"id": f"{n:032x}", "started": started - n * 47_000_000_000, "name": name, "status": "error" if n == 2 else "ok",
-         "tokens": 812 * (n + 1), "cost": 1_230_000 * n * n, "ms": 312.0 * (n + 1)} for n, name in enumerate(names)
-    ]  # fmt: skip
-    steps = [("app docs-qa", "app", 0, 0, 1240), ("guard input", "guard", 1, 2, 9), ("retrieve python-ref", "retrieval", 1, 12, 80),
-             ("embed question", "embedding", 2, 13, 3), ("render docs/answer", "prompt", 1, 95, 1), ("local/extractive", "llm", 1, 98, 1100),
-             ("guard output", "guard", 1, 1200, 30)]  # fmt: skip
+        {
+            "id": f"{n:032x}",
+            "started": started - n * 47_000_000_000,
+            "name": name,
+            "status": "error" if n == 2 else "ok",
+            "tokens": 812 * (n + 1),
+            "cost": 1_230_000 * n * n,
+            "ms": 312.0 * (n + 1),
+        }
+        for n, name in enumerate(names)
+    ]
+    steps = [
+        ("app docs-qa", "app", 0, 0, 1240),
+        ("guard input", "guard", 1, 2, 9),
+        ("retrieve python-ref", "retrieval", 1, 12, 80),
+        ("embed question", "embedding", 2, 13, 3),
+        ("render docs/answer", "prompt", 1, 95, 1),
+        ("local/extractive", "llm", 1, 98, 1100),
+        ("guard output", "guard", 1, 1200, 30),
+    ]
     spans = [{"name": n, "kind": k, "depth": d, "start_ms": s, "duration_ms": t, "url": "#span"} for n, k, d, s, t in steps]
     spans[-1]["status"] = "error"
     hours = [f"2026-11-20T{hour:02d}:00:00Z" for hour in range(24)]
     waves = [[round(400 + 300 * math.sin(hour / 4 + shift)) for hour in range(24)] for shift in (0, 2)]
-    nodes = [Node("doc", "simple_stmts", "document", url="#d"), Node("chunk", "nonlocal, 0–210", "chunk"), Node("index", "python-ref@2", "index", url="#i"),
-             Node("prompt", "docs/answer@3", "prompt", "label production", "#p"), Node("model", "local/extractive", "model"),
-             Node("release", "docs-qa release 3", "release", "promoted by ada", "#r"), Node("policy", "default@1", "policy"),
-             Node("trace", "this answer", "trace", "812 ms", focus=True)]  # fmt: skip
-    edges = [Edge("doc", "chunk"), Edge("chunk", "index"), Edge("index", "release", "pins"), Edge("prompt", "release", "pins"), Edge("model", "release"),
-             Edge("policy", "release"), Edge("release", "trace", "answered"), Edge("chunk", "trace", "retrieved")]  # fmt: skip
+    nodes = [
+        Node("doc", "simple_stmts", "document", url="#d"),
+        Node("chunk", "nonlocal, 0–210", "chunk"),
+        Node("index", "python-ref@2", "index", url="#i"),
+        Node("prompt", "docs/answer@3", "prompt", "label production", "#p"),
+        Node("model", "local/extractive", "model"),
+        Node("release", "docs-qa release 3", "release", "promoted by ada", "#r"),
+        Node("policy", "default@1", "policy"),
+        Node("trace", "this answer", "trace", "812 ms", focus=True),
+    ]
+    edges = [
+        Edge("doc", "chunk"),
+        Edge("chunk", "index"),
+        Edge("index", "release", "pins"),
+        Edge("prompt", "release", "pins"),
+        Edge("model", "release"),
+        Edge("policy", "release"),
+        Edge("release", "trace", "answered"),
+        Edge("chunk", "trace", "retrieved"),
+    ]
     return {
-        "planted": PLANTED, "answer": ANSWER, "traces": traces, "spans": spans, "nodes": nodes, "edges": edges,
-        "line": {"kind": "line", "x": hours, "unit": "", "series": [{"name": "docs-qa", "values": waves[0]}, {"name": "support", "values": waves[1]}]},
-        "bars": {"kind": "bar", "x": ["vector", "full text", "hybrid"],
-                 "series": [{"name": "nDCG@10", "values": [0.943, 0.965, 0.981], "low": [0.931, 0.955, 0.973], "high": [0.954, 0.974, 0.988]}]},
+        "planted": PLANTED,
+        "answer": ANSWER,
+        "traces": traces,
+        "spans": spans,
+        "nodes": nodes,
+        "edges": edges,
+        "line": {
+            "kind": "line",
+            "x": hours,
+            "unit": "",
+            "series": [{"name": "docs-qa", "values": waves[0]}, {"name": "support", "values": waves[1]}],
+        },
+        "bars": {
+            "kind": "bar",
+            "x": ["vector", "full text", "hybrid"],
+            "series": [
+                {"name": "nDCG@10", "values": [0.943, 0.965, 0.981], "low": [0.931, 0.955, 0.973], "high": [0.954, 0.974, 0.988]}
+            ],
+        },
         "differences": [
             {"name": "recall@5", "value": 0.075, "low": 0.025, "high": 0.15, "verdict": "better"},
             {"name": "token-F1", "value": 0.012, "low": -0.021, "high": 0.044, "verdict": "same", "note": "40 answers"},
@@ -70,7 +113,7 @@ def context() -> dict:
         ],
         "old_prompt": "You answer questions about Python.\nUse the passages.\nBe brief.",
         "new_prompt": "You answer questions about Python 3.\nUse only the passages below and cite them as [1].\nBe brief.\nSay so if they do not answer.",
-    }  # fmt: skip
+    }
 
 
 def app() -> Starlette:
@@ -104,11 +147,18 @@ def app() -> Starlette:
         request.app.state.scores.append(await request.json())
         return JSONResponse({"ok": True})
 
-    served = Starlette(routes=[
-        Route("/w/{workspace}/gallery", gallery), Route("/login", login), Route("/broken/{status:int}", broken), Route("/passages/{n}", passage),
-        Route("/w/{workspace}/tracing/{trace}/passages/{n}", passage), Route("/v1/chat/completions", complete, methods=["POST"]),
-        Route("/api/tracing/{trace}/scores", score, methods=["POST"]), Mount("/static", house.static),
-    ])  # fmt: skip
+    served = Starlette(
+        routes=[
+            Route("/w/{workspace}/gallery", gallery),
+            Route("/login", login),
+            Route("/broken/{status:int}", broken),
+            Route("/passages/{n}", passage),
+            Route("/w/{workspace}/tracing/{trace}/passages/{n}", passage),
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+            Route("/api/tracing/{trace}/scores", score, methods=["POST"]),
+            Mount("/static", house.static),
+        ]
+    )
     served.state.scores = []
     return served
 
