@@ -229,6 +229,7 @@ class AddressGuard:
                 raise Upstream(
                     f"could not find the host {origin.host!r} ({error}); nothing was sent. Check the address and the name server",
                     code="upstream_unreachable",
+                    sent=False,
                 ) from error
             addresses = list(dict.fromkeys(ip_address(info[4][0]) for info in found))
         for address in addresses:

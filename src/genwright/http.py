@@ -63,12 +63,13 @@ class Streamed(NamedTuple):
 class _Pool:
     """Connections to one origin."""
 
-    __slots__ = ("active", "idle", "slots")
+    __slots__ = ("active", "idle", "slots", "users")
 
     def __init__(self, max_connections: int) -> None:
         self.idle: deque[Connection] = deque()
         self.active: set[Connection] = set()
         self.slots = asyncio.Semaphore(max_connections)
+        self.users = 0  # calls that hold or await a connection
 
 
 class Http:
@@ -113,6 +114,7 @@ class Http:
 
         Raises Invalid (URL, header), Forbidden (address), UpstreamTimeout, StreamCut (broke off in the body) or Upstream
         with code `upstream_unreachable`, `upstream_reset` (sent, no answer), `upstream_malformed`, `upstream_too_large`.
+        `details["sent"]` of an Upstream error tells whether the request left: only where it is False is a repetition free.
         """
         async with _Exchange(self, (method, url, headers, body), timeout_s, max_bytes) as connection:
             await connection.wait_end()
@@ -189,49 +191,64 @@ class Http:
         pool = self._pools.get(origin.key)
         if pool is None:
             if len(self._pools) >= _MAX_POOLS:  # webhooks to many hosts must not grow this for ever
-                self._pools = {key: p for key, p in self._pools.items() if p.idle or p.active or p.slots.locked()}
+                self._pools = {key: p for key, p in self._pools.items() if p.idle or p.users}
             pool = self._pools[origin.key] = _Pool(self._max_connections)
         return pool
 
     async def _acquire(self, origin: Origin, pool: _Pool) -> Connection:
         if self._closed:
-            raise Upstream("the HTTP client is closed; nothing was sent", code="upstream_unreachable", retry="never")
-        if not pool.slots.locked():
-            await pool.slots.acquire()
-        else:
-            try:
-                async with asyncio.timeout(self._connect_timeout_s):
-                    await pool.slots.acquire()
-            except TimeoutError:
-                raise UpstreamTimeout(
-                    f"all {self._max_connections} connections to {origin} stayed busy for {self._connect_timeout_s:g} s; "
-                    "nothing was sent",
-                    phase="connect",
-                ) from None
+            raise Upstream("the HTTP client is closed; nothing was sent", code="upstream_unreachable", retry="never", sent=False)
+        pool.users += 1
         try:
-            now = asyncio.get_running_loop().time()
-            while pool.idle:
-                connection = pool.idle.pop()
-                if connection.usable and connection.idle_until > now:
-                    break
-                connection.abort()
-            else:
-                connection = await self._connect(origin)
+            await self._slot(origin, pool)
+            try:
+                connection = self._take_idle(pool) or await self._connect(origin)
+            except BaseException:
+                pool.slots.release()
+                raise
         except BaseException:
-            pool.slots.release()
+            pool.users -= 1
             raise
         pool.active.add(connection)
         return connection
 
+    async def _slot(self, origin: Origin, pool: _Pool) -> None:
+        if not pool.slots.locked():
+            await pool.slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await pool.slots.acquire()
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"all {self._max_connections} connections to {origin} stayed busy for {self._connect_timeout_s:g} s; "
+                "nothing was sent",
+                phase="connect",
+                sent=False,
+            ) from None
+
+    def _take_idle(self, pool: _Pool) -> Connection | None:
+        while pool.idle:
+            connection = pool.idle.pop()  # the one used last is the least likely to have gone stale
+            if connection.usable and connection.idle_until > asyncio.get_running_loop().time():
+                return connection
+            connection.abort()
+        return None
+
     def _release(self, origin: Origin, pool: _Pool, connection: Connection) -> None:
         pool.active.discard(connection)
         pool.slots.release()
-        if connection.finish() and not self._closed:
-            loop = asyncio.get_running_loop()
-            connection.idle_until = loop.time() + (_KEEP_TLS_S if origin.scheme == "https" else _KEEP_PLAIN_S)
-            pool.idle.append(connection)
-            if self._sweeper is None:
-                self._sweeper = loop.call_later(_KEEP_PLAIN_S, self._sweep, loop)
+        pool.users -= 1
+        if not connection.finish():
+            return
+        if self._closed:
+            connection.abort()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_until = loop.time() + (_KEEP_TLS_S if origin.scheme == "https" else _KEEP_PLAIN_S)
+        pool.idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_KEEP_PLAIN_S, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -266,16 +283,21 @@ class Http:
             failure = error
         if isinstance(failure, TimeoutError):
             raise UpstreamTimeout(
-                f"could not connect to {origin} within {self._connect_timeout_s:g} s; nothing was sent", phase="connect"
+                f"could not connect to {origin} within {self._connect_timeout_s:g} s; nothing was sent",
+                phase="connect",
+                sent=False,
             ) from failure
         if isinstance(failure, ssl.SSLCertVerificationError):
             raise Upstream(
                 f"the certificate of {origin} is not valid ({failure.verify_message}); nothing was sent",
                 code="upstream_unreachable",
                 retry="never",
+                sent=False,
             ) from failure
         raise Upstream(
-            f"could not connect to {origin} ({failure}); nothing was sent. Check that it is running", code="upstream_unreachable"
+            f"could not connect to {origin} ({failure}); nothing was sent. Check that it is running",
+            code="upstream_unreachable",
+            sent=False,
         ) from failure
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -313,7 +335,7 @@ class _Exchange:
                     self._connection = connection = await http._acquire(origin, pool)
             except TimeoutError:
                 raise UpstreamTimeout(
-                    f"no connection to {origin} within {limits.total_s:g} s; nothing was sent", phase="connect"
+                    f"no connection to {origin} within {limits.total_s:g} s; nothing was sent", phase="connect", sent=False
                 ) from None
         connection.send(self._head, self._body, limits, started, self._method == "HEAD")
         return connection

@@ -170,6 +170,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: Error) -> None:
         if self._busy and not self._done and self._error is None:
+            error.details |= {"sent": True, "received_bytes": self._received}
             self._error = error
             self.abort()
             self._wake()

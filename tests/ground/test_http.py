@@ -137,6 +137,7 @@ async def test_a_request_is_never_sent_twice(http):
         with pytest.raises(Upstream, match="closed the connection without an answer") as caught:
             await http.request("POST", server.url, body=b"pay")
         assert caught.value.code == "upstream_reset"
+        assert caught.value.details["sent"] is True
         assert len(server.requests) == 2
 
 
@@ -191,6 +192,7 @@ async def test_nobody_listens(http):
     with pytest.raises(Upstream, match="nothing was sent") as caught:
         await http.request("GET", f"http://127.0.0.1:{port}")
     assert caught.value.code == "upstream_unreachable"
+    assert caught.value.details["sent"] is False
 
 
 async def test_an_unknown_host(http):
@@ -318,6 +320,29 @@ async def test_the_pool_has_a_limit(http):
     await client.close()
     with pytest.raises(Upstream, match="client is closed"):
         await client.request("GET", "http://127.0.0.1:9/")
+
+
+async def test_closing_the_client_ends_calls_under_way_and_keeps_nothing():
+    client = Http(allow_private=True)
+    async with Server(says(b"")) as server:
+        task = asyncio.create_task(client.request("POST", server.url))
+        while not server.requests:
+            await asyncio.sleep(0.005)
+        await client.close()
+        with pytest.raises(Upstream, match="without an answer"):
+            await task
+        await asyncio.wait_for(server.ended.wait(), 1)
+
+
+async def test_many_origins_do_not_grow_the_client_for_ever(http):
+    async with Server(says(ok())) as server:
+        client = Http(allow_private=True)
+        for n in range(600):
+            with pytest.raises(Upstream):
+                await client.request("GET", f"http://127.0.{n // 250 + 1}.{n % 250 + 1}:{server.port}/")
+        assert len(client._pools) <= 512
+        assert (await client.request("GET", server.url)).status == 200
+        await client.close()
 
 
 # --- streams -----------------------------------------------------------------------------------------------------------
