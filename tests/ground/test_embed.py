@@ -101,6 +101,15 @@ def test_too_long_is_refused_and_names_the_text():
     assert caught.value.details["texts"] == [1]
 
 
+def test_what_cannot_fit_is_refused_unread():
+    book = "word " * 2_000_000
+    assert not embed.fits(book)
+    with pytest.raises(Invalid, match="100000 characters") as caught:
+        embed.embed_texts(["fine", book])
+    assert caught.value.code == "text_too_long"
+    assert embed.fits("x" * 99_999)
+
+
 def test_pieces_are_offsets_in_characters():
     text = "Größe unbelievable"
     assert [text[a:b] for a, b in embed.pieces(text)] == ["Gr", "ö", "ße", "unbelievable"]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from genwright import tokens
+from genwright import embed, tokens
 from genwright.errors import Invalid
 from genwright.messages import Media, Message, Text, ToolCall, ToolResult
 
@@ -44,6 +44,7 @@ def test_long_text_is_counted_in_windows_without_a_difference():
     assert len(text) > 2 * tokens._WINDOW
     assert "".join(tokens._windows(text)) == text
     assert tokens.count(text, "gpt-4o") == len(tokens._o200k().encode_ordinary(text))
+    assert tokens.count(text, "local/minilm") == embed.count_tokens(text) - 2
 
 
 @pytest.mark.parametrize("character", [" ", "a", "\n", "é", "\t "])
