@@ -276,7 +276,7 @@ class _InProcess:
         try:
             door = Door(settings.load(home=str(home), allowed_hosts=("in-process",)))
             house = await door.open()
-            key = await house.access.local_key()
+            key = house.access.local_key()
         except BaseException:
             lock.release()
             raise

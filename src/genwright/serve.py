@@ -90,7 +90,7 @@ class _Server:
 
     async def _announce(self) -> None:
         house = self._door.house
-        self._lock.announce(self._address, await house.access.local_key())
+        self._lock.announce(self._address, house.access.local_key())
         if not self._say:
             return
         print(f"Genwright {__version__} at {self._address}", flush=True)

@@ -1,1 +1,1 @@
-"""."""
+"""Apps: chains as versioned graphs, run step by step, traced and replayed."""
