@@ -13,7 +13,8 @@ from genwright.web.graph import Edge, Node
 from genwright.web.render import Pages
 
 PLANTED = '<script>alert("planted")</script><img src=x onerror=alert(1)>'
-ANSWER = """The `nonlocal` statement makes names refer to **previously bound variables** in the nearest enclosing scope [1], not to globals [2].
+ANSWER = """The `nonlocal` statement makes names refer to **previously bound variables** in the nearest
+enclosing scope [1], not to globals [2].
 
 1. The names must already exist.
 2. They must not be [parameters](https://example.org/x).
@@ -112,7 +113,7 @@ def context() -> dict:
             {"name": "ROUGE-L", "value": -0.03, "low": -0.05, "high": -0.012, "verdict": "worse"},
         ],
         "old_prompt": "You answer questions about Python.\nUse the passages.\nBe brief.",
-        "new_prompt": "You answer questions about Python 3.\nUse only the passages below and cite them as [1].\nBe brief.\nSay so if they do not answer.",
+        "new_prompt": "You answer questions about Python 3.\nUse only the passages below and cite them as [1].\nBe brief.\nSay so if not.",
     }
 
 
