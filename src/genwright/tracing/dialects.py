@@ -1,0 +1,163 @@
+"""What span attributes mean: OpenTelemetry GenAI (1.41 and older), OpenInference, OpenLLMetry, Vercel AI → columns.
+
+Tables of names, first present wins. Messages are in `dialect_messages.py`. Sources: OpenTelemetry semantic conventions 1.41
+(gen_ai.*) and 1.27 (gen_ai.system, prompt_tokens), OpenInference semantic conventions, traceloop-sdk, ai.* of Vercel's AI SDK.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from genwright import vocab
+from genwright.tracing.types import Span
+
+DOCUMENTS = "gen_ai.retrieval.documents"
+EMBEDDING_MODEL = "genwright.embedding_model"
+
+OPERATION = ("gen_ai.operation.name", "openinference.span.kind", "traceloop.span.kind", "llm.request.type", "ai.operationId")
+OPERATIONS = {
+    "LLM": "chat", "EMBEDDING": "embeddings", "RETRIEVER": "retrieval", "TOOL": "execute_tool", "AGENT": "invoke_agent",
+    "CHAIN": "chain", "RERANKER": "rerank", "GUARDRAIL": "guard", "EVALUATOR": "evaluate", "PROMPT": "render_prompt",
+    "workflow": "invoke_agent", "agent": "invoke_agent", "tool": "execute_tool", "task": "chain", "completion": "text_completion",
+    "embedding": "embeddings", "ai.generateText": "invoke_agent", "ai.streamText": "invoke_agent",
+    "ai.generateText.doGenerate": "chat", "ai.streamText.doStream": "chat", "ai.generateObject": "invoke_agent",
+    "ai.generateObject.doGenerate": "chat", "ai.toolCall": "execute_tool", "ai.embed": "embeddings",
+    "ai.embed.doEmbed": "embeddings",
+}  # fmt: skip
+MODEL_CALLS = ("chat", "text_completion", "generate_content", "embeddings")
+
+TEXTS = {
+    "model": (
+        "gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name", "reranker.model_name",
+        "ai.model.id",
+    ),
+    "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider"),
+    "session": (
+        "session.id", "gen_ai.conversation.id", "langfuse.session.id", "traceloop.association.properties.session_id",
+        "ai.telemetry.metadata.sessionId",
+    ),
+    "user": (
+        "user.id", "enduser.id", "langfuse.user.id", "traceloop.association.properties.user_id", "ai.telemetry.metadata.userId",
+    ),
+    "app": (vocab.APP,),
+    "release": (vocab.RELEASE,),
+    "run": (vocab.RUN,),
+}  # fmt: skip
+NUMBERS = {
+    "tokens_in": (
+        "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "llm.usage.prompt_tokens",
+        "ai.usage.promptTokens", "ai.usage.inputTokens",
+    ),
+    "tokens_out": (
+        "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion",
+        "llm.usage.completion_tokens", "ai.usage.completionTokens", "ai.usage.outputTokens",
+    ),
+    "cost_nano_usd": (vocab.COST,),
+}  # fmt: skip
+DOLLARS = ("gen_ai.usage.cost", "llm.cost.total", "operation.cost")
+
+CONTENT = {
+    "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result", "gen_ai.retrieval.query.text", "genwright.variables", "input.value", "output.value", "input",
+    "output", "events", "final_result", "all_messages_events", "tool_arguments", "tool_response", "query", "response", "prompt",
+    "raw_input", "exception.message", "exception.stacktrace", "llm.invocation_parameters",
+}  # fmt: skip
+CONTENT_PREFIXES = (
+    "gen_ai.prompt", "gen_ai.completion", "llm.input_messages", "llm.output_messages", "llm.prompts", "llm.prompt_template",
+    "retrieval.documents", "reranker.", "embedding.embeddings", "ai.prompt", "ai.response.text", "ai.response.object",
+    "ai.response.toolCalls", "ai.toolCall.args", "ai.toolCall.result", "ai.value", "ai.embedding", "traceloop.entity.input",
+    "traceloop.entity.output", "langfuse.observation.input", "langfuse.observation.output", "langfuse.trace.input",
+    "langfuse.trace.output", "gcp.vertex.agent.llm_", "gcp.vertex.agent.tool_", "gcp.vertex.agent.data", "pydantic_ai.",
+)  # fmt: skip
+
+REFS = (
+    vocab.RELEASE, vocab.PROMPT, vocab.INDEX, vocab.POLICY, vocab.DATASET, "genwright.corpus", "genwright.tool",
+    "genwright.evaluator", "genwright.price_book",
+)  # fmt: skip
+"""Attributes that name a version: text or a list of texts `kind:name@sha256:…`."""
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def fill(span: Span) -> None:
+    """Fill columns that are still empty from the attributes."""
+    attributes = span.attributes
+    if not span.operation:
+        found = _first(attributes, OPERATION)
+        span.operation = OPERATIONS.get(found, found)
+    for column, names in TEXTS.items():
+        if not getattr(span, column) and (found := _first(attributes, names)):
+            setattr(span, column, found)
+    for column, names in NUMBERS.items():
+        if getattr(span, column) is None:
+            setattr(span, column, _number(attributes, names))
+    if span.cost_nano_usd is None:
+        span.cost_nano_usd = _nano_dollars(attributes)
+    if not span.app and span.resource:
+        span.app = str(span.resource.get("service.name") or "")
+
+
+def _first(attributes: dict[str, Any], names: tuple[str, ...]) -> str:
+    for name in names:
+        value = attributes.get(name)
+        if value not in (None, "", [], {}):
+            return value if isinstance(value, str) else str(value)
+    return ""
+
+
+def _number(attributes: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        value = attributes.get(name)
+        if value is None or isinstance(value, bool):
+            continue
+        try:
+            number = int(value)  # "31" too: some exporters send numbers as text
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if number >= 0:
+            return number
+    return None
+
+
+def _nano_dollars(attributes: dict[str, Any]) -> int | None:
+    for name in DOLLARS:
+        value = attributes.get(name)
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                nano = round(float(value) * 1e9)
+            except (ValueError, OverflowError):
+                continue
+            if nano >= 0:
+                return nano
+    return None
+
+
+def refs(span: Span) -> set[str]:
+    """What the span has used, as keys of span_refs: digests, `document:sha256:…`, `model:NAME`."""
+    found: set[str] = set()
+    attributes = span.attributes
+    for name in REFS:
+        value = attributes.get(name)
+        if value:
+            found.update(_DIGEST.findall(value if isinstance(value, str) else str(value)))
+    if span.release:
+        found.update(_DIGEST.findall(span.release))
+    for model in (span.model, attributes.get("gen_ai.response.model"), attributes.get(EMBEDDING_MODEL)):
+        if model and isinstance(model, str):
+            found.add(f"model:{model[:300]}".replace("\x00", "").encode("utf-8", "replace").decode())
+    documents = attributes.get(DOCUMENTS)
+    if isinstance(documents, list):
+        for item in documents:
+            digest = item.get("document") if isinstance(item, dict) else None
+            if isinstance(digest, str) and _DIGEST.fullmatch(digest):
+                found.add(f"document:{digest}")
+    return found
+
+
+def is_model_call(span: Span) -> bool:
+    return span.operation in MODEL_CALLS
+
+
+def is_content(key: str) -> bool:
+    """Whether an attribute holds what people or models said (left out under capture=metadata)."""
+    return key in CONTENT or key.startswith(CONTENT_PREFIXES)
