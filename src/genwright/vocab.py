@@ -19,12 +19,12 @@ KINDS = (
 )  # fmt: skip
 """Artifact kinds: a closed list."""
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}){0,7}$")
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}){0,7}\Z")
 """An artifact's name, with folders: `support/docs-qa`."""
-LABEL = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
+LABEL = re.compile(r"^[a-z][a-z0-9_-]{0,62}\Z")
 """A label: never a number, so that it cannot be taken for a version."""
-DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
-IDENT = re.compile(r"^[A-Za-z0-9_-]{1,128}$")
+DIGEST = re.compile(r"^sha256:[0-9a-f]{64}\Z")
+IDENT = re.compile(r"^[A-Za-z0-9_-]{1,128}\Z")
 """What an id in a URL may look like; ids are made by the server."""
 
 
