@@ -92,5 +92,16 @@ def test_text_contrast_meets_wcag_aa_in_both_themes():
         assert _contrast(colour["line-strong"], colour["surface"]) >= 3  # borders of fields
 
 
+def test_every_component_and_filter_is_documented():
+    text = (Path(__file__).parents[2] / "docs/pages.md").read_text()
+    ui = render.Pages().environment.globals["ui"]
+    assert len(vars(ui)) > 25
+    for name in vars(ui):
+        if name not in {"logo"}:
+            assert f"ui.{name}(" in text, name
+    for name in render.formats.FILTERS:
+        assert f"`{name}`" in text or f"`{name}` (" in text, name
+
+
 def test_package_carries_its_files():
     assert Path(render.__file__).parent.joinpath("static/vendor/htmx.min.js").is_file()

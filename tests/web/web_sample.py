@@ -113,7 +113,7 @@ def context() -> dict:
             {"name": "ROUGE-L", "value": -0.03, "low": -0.05, "high": -0.012, "verdict": "worse"},
         ],
         "old_prompt": "You answer questions about Python.\nUse the passages.\nBe brief.",
-        "new_prompt": "You answer questions about Python 3.\nUse only the passages below and cite them as [1].\nBe brief.\nSay so if not.",
+        "new_prompt": "You answer questions about Python 3.\nUse only the passages below.\nBe brief.\nCite them as [1].",
     }
 
 

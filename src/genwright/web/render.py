@@ -126,6 +126,11 @@ class Pages:
         local = next_url if next_url.startswith("/") and next_url[1:2] not in ("/", "\\") else "/"
         return self.render(request, "login.html", status=status, error=error, next_url=local)
 
+    def toast(self, response: Response, message: str, tone: str = "good") -> Response:
+        """Lets an answer to htmx also show a short message. `tone`: good, info, warn, bad."""
+        response.headers["HX-Trigger"] = json.dumps({"toast": {"message": message, "tone": tone}})  # ASCII: it is a header
+        return response
+
     def _frame(self, request: Request) -> dict[str, Any]:
         workspace = request.path_params.get("workspace", "default")
         items = [item._replace(url=item.url.replace("{workspace}", workspace)) for item in self.navigation]

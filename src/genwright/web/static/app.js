@@ -34,6 +34,8 @@
     const toast = el("div", { class: `toast ${tone}` }, el("p", {}, String(message)), close);
     close.addEventListener("click", () => toast.remove());
     box.append(toast);
+    if (box.matches(":popover-open")) box.hidePopover(); // shown again, it stands above a dialog opened meanwhile
+    box.showPopover();
     while (box.children.length > 4) box.firstElementChild.remove();
     if (tone !== "bad") setTimeout(() => toast.remove(), 6000); // errors stay until dismissed
   };

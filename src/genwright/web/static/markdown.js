@@ -62,8 +62,9 @@
   const readParagraph = (lines, at) => {
     const text = [lines[at]];
     for (at += 1; at < lines.length && lines[at].trim() && !SPECIAL.test(lines[at]); at += 1) text.push(lines[at]);
+    // A line's end is a space; two spaces or a backslash before it make a real break.
     const paragraph = el("p", {});
-    text.forEach((line, row) => paragraph.append(...(row ? [el("br", {})] : []), ...inline(line)));
+    text.join("\n").split(/(?: {2,}|\\)\n/).forEach((line, row) => paragraph.append(...(row ? [el("br", {})] : []), ...inline(line.replace(/\n/g, " "))));
     return [paragraph, at];
   };
 
