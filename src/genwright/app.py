@@ -59,7 +59,7 @@ class House:
         self.secrets = Secrets(home, settings.master_key)
         self.blobs = Blobs(home / "blobs")
         self.audit = Audit(registry_db)
-        self.http = Http(allow_private=list(settings.private_hosts))
+        self.http = Http(allow_private=settings.private_hosts, first_byte_timeout_s=settings.first_byte_timeout_s)
         self.jobs = Jobs(registry_db, home)
         self.access = Access(registry_db, self.secrets, settings)
         self.registry = Registry(registry_db)
@@ -73,7 +73,7 @@ class House:
         self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)
         self.datasets = Datasets(self.registry, self.blobs)
         self.evals = Evals(registry_db, self.registry, self.tracing, self.gateway, self.datasets, self.jobs)
-        self.releases = Releases(self.registry, self.agents, self.evals)
+        self.releases = Releases(self.registry, self.agents, self.evals, self.blobs, settings)
         # What a hot path needs from a room to its right: this table, and only this.
         self.gateway.targets["app"] = self.agents.run
         self.agents.resolve = self.releases.resolve

@@ -51,7 +51,7 @@ async def replay(agents: Any, rooms: Rooms, actor: Actor, trace_id: str, plan: P
     changed, first = await _change(agents, actor, resolved, plan.changes)
     steps = resolved.app.steps
     upto = {"recorded": len(steps), "live": 0}.get(mode, first)
-    tape = _tape(trace, [step for step in steps[:upto]], notes)
+    tape = _tape(trace, list(steps[:upto]), notes)
     runs = []
     for _ in range(1 if mode == "recorded" else plan.n):
         runs.append(await _run(Chain(rooms, actor, changed, tape), messages, recorded, trace_id))
@@ -126,13 +126,13 @@ async def _change(agents: Any, actor: Actor, resolved: Resolved, changes: dict[s
     app = msgspec.to_builtins(resolved.app)
     pins = dict(resolved.pins)
     first = len(resolved.app.steps)
-    for name, value in changes.items():
+    for name, given in changes.items():
         place, field = _place(resolved.app, name)
         first = min(first, place)
+        value = given
         if field in ("policy", "prompt", "index"):
-            name_in_app = _qualified(resolved.app, place, field, value)
-            pins[name_in_app] = await agents.pin(actor.scope, name_in_app, field)
-            value = name_in_app
+            value = _qualified(resolved.app, place, field, given)
+            pins[value] = await agents.pin(actor.scope, value, field)
         if field == "policy":
             app["policy"] = value
         else:
