@@ -5,6 +5,7 @@ Knows nothing of what the bytes mean or who refers to them. A blob is on disk (s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -25,19 +26,20 @@ class Blobs:
         path = self.path(scope, digest)
         if path.exists() and path.stat().st_size == len(data):
             return digest
-        _make_folders(path.parent)
         beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
+            _make_folders(path.parent)
             with open(beside, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
+            sync_folder(path.parent)
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beside.unlink()
             text = f"{len(data):,} bytes could not be stored: {error}. Nothing was kept of them. Free some space and try again."
             raise Unavailable(text, code="disk") from error
-        sync_folder(path.parent)
         return digest
 
     def get(self, scope: Scope, digest: str) -> bytes:

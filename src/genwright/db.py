@@ -132,6 +132,8 @@ class Database:
             self._open_readers.append(connection)
         try:
             return function(connection, *args)
+        except _UNFIT as error:
+            raise _unfit(error) from error
         finally:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 connection.rollback()
@@ -147,7 +149,8 @@ class Database:
                     connection = self.engine.connect()
                 self._commit_group(connection, group)
             except Exception as error:
-                connection = _drop(connection)
+                _drop(connection)
+                connection = None
                 self._refuse(group, error)
         _drop(connection)
 
@@ -181,7 +184,7 @@ class Database:
             except Exception as error:
                 cursor.execute("ROLLBACK TO one")
                 cursor.execute("RELEASE one")
-                results.append((future, None, error))
+                results.append((future, None, _unfit(error) if isinstance(error, _UNFIT) else error))
         failpoints.passing("db.before_commit")
         cursor.execute("COMMIT")
         connection.commit()  # the driver has nothing left to do: this only ends SQLAlchemy's own idea of a transaction
@@ -204,6 +207,15 @@ class Database:
         for *_, future in group:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(refusal)
+
+
+_UNFIT = (sa.exc.DataError, OverflowError)
+"""What the drivers raise for values no column can take: a NUL in a text on PostgreSQL, an integer beyond 64 bits."""
+
+
+def _unfit(error: Exception) -> Invalid:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return Invalid(f"A value cannot be stored or looked for: {reason}. Nothing was changed.", code="unfit_value")
 
 
 def _drop(connection: Connection | None) -> None:

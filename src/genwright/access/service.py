@@ -104,8 +104,8 @@ class Access:
             raise Invalid(f"'{role}' is not a role. Nothing was made. Roles are: {', '.join(ROLES)}.", field="role")
         if capture not in ("full", "metadata", "off"):
             raise Invalid(f"'{capture}' is not a capture. Nothing was made. It is full, metadata or off.", field="capture")
-        if not 0 < len(name.strip()) <= 200:
-            raise Invalid("A key needs a name of 1 to 200 characters. Nothing was made.", field="name")
+        if not 0 < len(name.strip()) <= 200 or not name.isprintable():
+            raise Invalid("A key needs a name of 1 to 200 printable characters. Nothing was made.", field="name")
         if expires_ns is not None and expires_ns <= clock.now_ns():
             raise Invalid("The key would have expired already. Nothing was made. Give a later time.", field="expires_ns")
         secret = _random("gw_")

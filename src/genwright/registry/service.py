@@ -124,8 +124,8 @@ class Registry:
     ) -> Artifact:
         """Change an artifact's description or tags; None leaves them. Raises Missing."""
         actor.need("write")
-        if description is not None and len(description) > MAX_NOTE:
-            raise TooLarge(f"The description is longer than {MAX_NOTE:,} characters. Nothing was changed.", field="description")
+        if description is not None:
+            _check_note(description, "description")
         checked = None if tags is None else _check_tags(tags)
         return await self._database.write(store.describe, actor.scope, kind, name, description, checked, actor.id)
 
@@ -209,15 +209,17 @@ def _plain(content: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _check_note(note: str) -> str:
+def _check_note(note: str, field: str = "note") -> str:
     if len(note) > MAX_NOTE:
-        raise TooLarge(f"The note is longer than {MAX_NOTE:,} characters. Nothing was changed.", field="note")
+        raise TooLarge(f"The {field} is longer than {MAX_NOTE:,} characters. Nothing was changed.", field=field)
+    if "\0" in note:
+        raise Invalid(f"The {field} has a NUL character in it. Nothing was changed.", field=field)
     return note
 
 
 def _check_tags(tags: Tags) -> list[str]:
     checked = sorted({tag.strip() for tag in tags})
-    if len(checked) > MAX_TAGS or any(not 0 < len(tag) <= 100 for tag in checked):
+    if len(checked) > MAX_TAGS or any(not 0 < len(tag) <= 100 or "\0" in tag for tag in checked):
         raise Invalid(f"Tags are at most {MAX_TAGS}, each of 1 to 100 characters. Nothing was changed.", field="tags")
     return checked
 
@@ -230,6 +232,8 @@ def _check_edge(edge: Edge, source: str) -> Edge:
     if edge.source not in ("", source):
         raise Invalid("An edge's source is the version being put: leave it empty. Nothing was written.", field="edges")
     _check_digest(edge.target)
+    if len(edge.target_ref) > 1000 or "\0" in edge.target_ref:
+        raise Invalid("An edge's target_ref is at most 1,000 characters, without NUL. Nothing was written.", field="edges")
     return msgspec.structs.replace(edge, source=source)
 
 

@@ -287,10 +287,11 @@ def page(
     if after != ("", ""):
         select = select.where(sa.tuple_(artifacts.c.kind, artifacts.c.name) > sa.tuple_(*map(sa.literal, after)))
     rows = connection.execute(select.order_by(artifacts.c.kind, artifacts.c.name).limit(limit)).mappings().all()
-    return [
-        Artifact(**row, labels={label.label: label.number for label in labels_of(connection, scope, row["kind"], row["name"])})
-        for row in rows
-    ]
+    standing: dict[tuple[str, str], dict[str, int]] = {}
+    these = sa.tuple_(labels.c.kind, labels.c.name).in_([(row["kind"], row["name"]) for row in rows])
+    for found in connection.execute(sa.select(labels).where(_in(labels, scope), these).order_by(labels.c.label)):
+        standing.setdefault((found.kind, found.name), {})[found.label] = found.number
+    return [Artifact(**row, labels=standing.get((row["kind"], row["name"]), {})) for row in rows]
 
 
 def describe(
