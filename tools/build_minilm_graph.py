@@ -89,17 +89,23 @@ def build(weights: Path):
     g.constant("shape_rows", TensorProto.INT64, [-1, WIDTH])
     # One text kind only, number 0.
     g.add("Sub", ["input_ids", "input_ids"], "kind_ids")
-    g.nodes.append(helper.make_node(
-        "EmbedLayerNormalization", ["input_ids", "kind_ids", words, positions, kinds, *norm], ["embedded", ""],
-        domain=MS, epsilon=EPSILON,
-    ))
+    g.nodes.append(
+        helper.make_node(
+            "EmbedLayerNormalization",
+            ["input_ids", "kind_ids", words, positions, kinds, *norm],
+            ["embedded", ""],
+            domain=MS,
+            epsilon=EPSILON,
+        )
+    )
     g.add("Shape", ["embedded"], "shape_3d")
     x = g.add("Reshape", ["embedded", "shape_rows"], "rows")
     for index in range(LAYERS):
         x = encoder_layer(g, x, index)
     pool(g, x)
-    ids, mask = (helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "length"])
-                 for name in ("input_ids", "attention_mask"))
+    ids, mask = (
+        helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "length"]) for name in ("input_ids", "attention_mask")
+    )
     output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", WIDTH])
     graph = helper.make_graph(g.nodes, "all-MiniLM-L6-v2", [ids, mask], [output], g.initializers)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)]
