@@ -1,0 +1,180 @@
+"""The dialect of OpenAI's chat completions and embeddings, which most services speak: request, answer, chunk. Pure.
+
+Where the client speaks it too, its own body goes out as it was written (`Call.wire`), with the model's name replaced, and the
+answer's bytes go back as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from genwright.gateway import sse
+from genwright.gateway.providers.base import Embedded, stream_error
+from genwright.gateway.types import Answer, Call, Chunk, ToolDelta
+from genwright.gateway.wire import openai as wire
+from genwright.messages import Message
+
+_OURS = ("metadata",)
+"""Fields that are for us: session, user and tags of the trace."""
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Tool(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: Any = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    refusal: str | None = None
+    tool_calls: list[_Tool] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    id: str | None = None
+    model: str | None = None
+    error: Any = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class OpenAICompatible:
+    """The dialect. `replace_max_tokens`: services that know only the old name max_tokens keep it as it is."""
+
+    name = wire.DIALECT
+    chat_path = "/chat/completions"
+
+    def headers(self, key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def request(self, call: Call, model: str, stream: bool) -> bytes:
+        if call.wire is not None and call.wire.dialect == self.name:
+            body = {name: value for name, value in call.wire.body.items() if name not in _OURS}
+            if "messages" not in body:
+                body["messages"] = wire.write_messages(call.messages)
+        else:
+            body = {**call.parameters, "messages": wire.write_messages(call.messages)}
+            if call.tools:
+                body["tools"] = wire.write_tools(call.tools)
+            if call.user:
+                body["user"] = call.user
+        body["model"] = model
+        if stream:
+            body["stream"] = True
+            # We bill by the provider's count: asked for always, its chunk is withheld from a client that did not ask.
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        else:
+            body.pop("stream", None)
+            body.pop("stream_options", None)
+        return _encode(body)
+
+    def answer(self, body: bytes) -> Answer:
+        decoded = msgspec.json.decode(body)
+        if "error" in decoded and "choices" not in decoded:  # OpenRouter answers some failures with 200
+            raise stream_error("the provider", body)
+        choices = sorted(decoded["choices"], key=lambda choice: choice.get("index") or 0)
+        messages = [_message(choice) for choice in choices]
+        return Answer(
+            messages[0],
+            finish_reason=messages[0].finish_reason,
+            usage=wire.read_usage(decoded.get("usage")),
+            model=decoded.get("model") or "",
+            response_id=decoded.get("id") or "",
+            others=messages[1:],
+            raw=body,
+            dialect=self.name,
+        )
+
+    def reader(self) -> Reader:
+        return Reader()
+
+    def embed_request(self, model: str, texts: Sequence[Any], options: dict[str, Any]) -> bytes:
+        return _encode({**options, "model": model, "input": list(texts), "encoding_format": "float"})
+
+    def embedded(self, body: bytes) -> Embedded:
+        import numpy as np
+
+        decoded = msgspec.json.decode(body)
+        rows = sorted(decoded["data"], key=lambda row: row["index"])
+        vectors = np.asarray([row["embedding"] for row in rows], np.float32)
+        return Embedded(vectors, wire.read_usage(decoded.get("usage")), decoded.get("model") or "")
+
+
+def _message(choice: dict[str, Any]) -> Message:
+    item = choice["message"]
+    read = wire.read_messages(
+        [{"tool_calls": None, **item, "role": "assistant", "content": item.get("content") or item.get("refusal")}]
+    )
+    return msgspec.structs.replace(read[0], finish_reason=choice.get("finish_reason") or "stop")
+
+
+class Reader:
+    """Events of one stream → chunks that keep their bytes. Tolerates a missing [DONE] once a finish reason was seen."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def read(self, event: sse.Event) -> Chunk | None:
+        data = event.data
+        if data == b"[DONE]":
+            self.done = True
+            return None
+        decoded = _decode_event(data)
+        if decoded.error:
+            raise stream_error("the provider", data)
+        chunk = Chunk(raw=data, dialect=wire.DIALECT, response_id=decoded.id or "", model=decoded.model or "")
+        if decoded.usage:
+            chunk.usage = wire.read_usage(decoded.usage)
+        if decoded.choices:
+            self._choice(decoded.choices[0], chunk)
+        return chunk
+
+    def _choice(self, choice: _Choice, chunk: Chunk) -> None:
+        chunk.index = choice.index
+        if choice.finish_reason:
+            chunk.finish_reason = choice.finish_reason
+            self.done = True
+        delta = choice.delta
+        if delta is None:
+            return
+        if delta.content:
+            chunk.text = delta.content if isinstance(delta.content, str) else _parts_text(delta.content)
+        elif delta.refusal:
+            chunk.text = delta.refusal
+        reasoning = delta.reasoning_content or delta.reasoning
+        if isinstance(reasoning, str):
+            chunk.reasoning = reasoning
+        if delta.tool_calls:
+            chunk.tool_calls = [_tool_delta(number, tool) for number, tool in enumerate(delta.tool_calls)]
+
+
+def _tool_delta(number: int, tool: _Tool) -> ToolDelta:
+    function = tool.function or _Function()
+    text = function.arguments
+    text = "" if text is None else wire.as_text(text)  # some services send the arguments as an object
+    return ToolDelta(tool.index if tool.index is not None else number, tool.id or "", function.name or "", text)
+
+
+def _parts_text(content: Any) -> str:
+    """Mistral's reasoning models send content as a list of parts."""
+    return "".join(part.get("text", "") for part in content if isinstance(part, dict) and part.get("type") == "text")
