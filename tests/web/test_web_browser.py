@@ -136,8 +136,18 @@ def test_a_chat_streams_cites_and_takes_feedback(page, server):
     answer.get_by_label("Comment on this answer").fill("no example")
     answer.get_by_role("button", name="Send comment").click()
     page.wait_for_selector("text=Thank you.")
-    assert server[1].state.scores[-1] == {"trace_id": "f" * 32, "name": "feedback", "value": 0, "comment": "no example"}
+    assert server[1].state.scores[-1] == {
+        "trace_id": "f" * 32,
+        "name": "feedback",
+        "value": 0,
+        "source": "user",
+        "comment": "no example",
+    }
     answer.locator(".cite").first.click()
+    assert page.locator("#drawer blockquote").inner_text() == PLANTED
+    assert page.locator("#drawer a").get_attribute("href") == "/w/default/retrieval/sha256%3Aab?start=5&end=90"
+    page.keyboard.press("Escape")
+    answer.locator(".cite").last.click()  # not told by the stream: asked from the server
     page.wait_for_selector("#drawer-body table")
 
 

@@ -113,11 +113,13 @@ def test_everything_has_a_name(client, path):
 
 
 def test_navigation_knows_workspace_place_and_keys(client):
-    page = Document(client.get("/w/research/gallery").text)
+    page = Document(client.get("/w/research").text)
     links = {"".join(text).strip(): attributes for tag, attributes, text in page.all("a") if "data-go" in attributes}
     assert links["Traces"]["href"] == "/w/research/tracing"
     assert links["Overview"]["aria-current"] == "page"
     assert "aria-current" not in links["Traces"]
+    elsewhere = Document(client.get("/w/research/gallery").text)
+    assert not [a for tag, a, _ in elsewhere.all("a") if "data-go" in a and "aria-current" in a]
     keys = [attributes["data-go"] for attributes in links.values()]
     assert links["Traces"]["data-go"] == "t"
     assert len(set(keys)) == len(keys)

@@ -24,6 +24,14 @@ def f():
     nonlocal x
 ```"""
 
+LAST = {
+    "choices": [],
+    "usage": {"total_tokens": 1234},
+    "genwright": {
+        "trace": "f" * 32,
+        "passages": [{"n": 1, "title": "simple_stmts", "start": 5, "end": 90, "document": "sha256:ab", "text": PLANTED}],
+    },
+}
 NAVIGATION = [
     ("", "Overview", "/w/{workspace}", "layout-dashboard"),
     ("Use", "Chat", "/w/{workspace}/agents", "messages-square"),
@@ -140,7 +148,7 @@ def app() -> Starlette:
         async def stream():
             for piece in (ANSWER + "\n\n" + PLANTED).split(" "):
                 yield f"data: {json.dumps({'choices': [{'delta': {'content': piece + ' '}}]})}\r\n\r\n".encode()
-            yield b'data: {"choices": [], "usage": {"total_tokens": 1234}}\n\ndata: [DONE]\n\n'
+            yield f"data: {json.dumps(LAST)}\n\ndata: [DONE]\n\n".encode()
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-genwright-trace": "f" * 32})
 
@@ -151,6 +159,7 @@ def app() -> Starlette:
     served = Starlette(
         routes=[
             Route("/w/{workspace}/gallery", gallery),
+            Route("/w/{workspace}", gallery),
             Route("/login", login),
             Route("/broken/{status:int}", broken),
             Route("/passages/{n}", passage),

@@ -135,7 +135,14 @@ class Pages:
         workspace = request.path_params.get("workspace", "default")
         items = [item._replace(url=item.url.replace("{workspace}", workspace)) for item in self.navigation]
         here = request.url.path + "/"
-        active = max((item.url for item in items if here.startswith(item.url.rstrip("/") + "/")), key=len, default="")
+        urls = [item.url.rstrip("/") + "/" for item in items]
+        # An entry that stands above others (the overview) is only meant by its very address.
+        matching = [
+            url
+            for url in urls
+            if here == url or (here.startswith(url) and not any(other != url and other.startswith(url) for other in urls))
+        ]
+        active = max(matching, key=len, default="").rstrip("/")
         values = {
             "request": request,
             "workspace": workspace,

@@ -156,6 +156,14 @@
   genwright.prepare = prepare;
   document.addEventListener("htmx:after:settle", () => prepare());
 
+  // A session that has ended: the door redirects to the sign-in page, which must not land inside a part of this page.
+  document.addEventListener("htmx:before:response", (event) => {
+    const { raw } = event.detail.ctx.response;
+    if (!raw.redirected || new URL(raw.url).pathname !== "/login") return;
+    event.preventDefault();
+    location.reload();
+  });
+
   // htmx: failed requests say so instead of replacing the page (422 is a form with its errors: that one is swapped in).
   document.addEventListener("htmx:response:error", (event) => {
     const { response, text } = event.detail.ctx;

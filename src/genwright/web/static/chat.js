@@ -1,6 +1,6 @@
 // The chat of an app: posts to /v1/chat/completions, reads the stream, can be stopped, shows sources, takes feedback.
-// Declared by the `chat` macro: <section data-chat data-endpoint data-model [data-sources] [data-trace] [data-feedback]>;
-// `{trace}` and `{n}` in these addresses are replaced. All answer text goes through genwright.markdown (DOM nodes only).
+// Declared by the `chat` macro: <section data-chat data-endpoint data-model [data-sources] [data-document]
+// [data-trace] [data-feedback]>; `{trace}`, `{n}`, `{document}`, `{start}`, `{end}` in these addresses are replaced. All answer text goes through genwright.markdown (DOM nodes only).
 (() => {
   const genwright = window.genwright;
   const { el, icon } = genwright;
@@ -99,7 +99,8 @@
       const choice = chunk.choices?.[0];
       answer.content += choice?.delta?.content || "";
       answer.usage = chunk.usage || answer.usage;
-      answer.sources = chunk.genwright?.citations || chunk.citations || answer.sources;
+      answer.trace ||= chunk.genwright?.trace;
+      answer.sources = chunk.genwright?.passages || answer.sources;
       if (!answer.frame) answer.frame = requestAnimationFrame(() => { // at most one redraw a frame, however fast the stream
         answer.frame = 0;
         if (!answer.node.classList.contains("streaming")) return;
@@ -129,14 +130,20 @@
     }
 
     showSource(answer, number) {
-      const source = answer.sources?.find((item) => String(item.index ?? item.n) === number);
-      if (source) {
-        const head = el("header", {}, el("span", { class: "pill info" }, number), source.url ? el("a", { href: source.url, class: "source" }, source.title) : el("span", { class: "source" }, source.title || ""));
-        return genwright.drawer(`Source ${number}`, el("article", { class: "passage" }, head, el("blockquote", {}, source.text || "")));
-      }
+      const source = answer.sources?.find((item) => String(item.n) === number);
+      if (source) return genwright.drawer(`Source ${number}`, this.passage(source));
       if (!this.options.sources || !answer.trace) return genwright.toast(`No passage is known for [${number}].`, "warn");
       const body = genwright.drawer(`Source ${number}`, el("p", { class: "muted" }, "Loading the passage …"));
       window.htmx.ajax("GET", this.options.sources.replace("{trace}", answer.trace).replace("{n}", number), { target: body, swap: "innerHTML" });
+    }
+
+    passage(source) {
+      const title = source.title || source.name || "Passage";
+      const address = (this.options.document || "").replace(/\{(document|start|end)\}/g, (_, field) => encodeURIComponent(source[field] ?? ""));
+      const head = el("header", {}, el("span", { class: "pill info" }, String(source.n)), address ? el("a", { href: address, class: "source" }, title) : el("span", { class: "source" }, title));
+      if (source.heading && source.heading !== title) head.append(el("span", { class: "small muted" }, source.heading));
+      if (Number.isInteger(source.start)) head.append(el("span", { class: "small muted" }, `characters ${source.start}–${source.end}`));
+      return el("article", { class: "passage" }, head, el("blockquote", {}, source.text || ""));
     }
 
     feedback(answer) {
@@ -170,7 +177,7 @@
       try {
         const response = await fetch(this.options.feedback.replace("{trace}", answer.trace), {
           method: "POST", credentials: "same-origin", headers: { "content-type": "application/json" },
-          body: JSON.stringify({ trace_id: answer.trace, name: "feedback", value, comment: comment || null }),
+          body: JSON.stringify({ trace_id: answer.trace, name: "feedback", value, source: "user", comment }),
         });
         if (response.ok) return true;
         genwright.toast(genwright.errorText(await response.text()) || "The feedback was not saved. Try again.", "bad");
