@@ -1,1 +1,1 @@
-"""."""
+"""Datasets: versioned rows, from files and from traces."""
