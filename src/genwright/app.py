@@ -42,7 +42,7 @@ Send = Callable[[Any], Awaitable[None]]
 ROOMS = (
     "access", "registry", "tracing", "prompts", "guardrails", "gateway", "retrieval", "agents", "datasets", "evals", "releases",
 )  # fmt: skip
-OPEN = ("/healthz", "/readyz", "/login", "/static/", "/favicon.ico")
+OPEN = ("/healthz", "/readyz", "/login", "/static", "/favicon.ico")
 """Paths that answer without a key: health, log-in and the style sheets. Everything else needs an actor."""
 COOKIE = "genwright_session"
 
@@ -71,7 +71,7 @@ class House:
         )
         self.retrieval = Retrieval(registry_db, self.registry, self.tracing, self.gateway, self.blobs, self.jobs, settings)
         self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)
-        self.datasets = Datasets(self.registry, self.blobs)
+        self.datasets = Datasets(self.registry, self.blobs, self.tracing)
         self.evals = Evals(registry_db, self.registry, self.tracing, self.gateway, self.datasets, self.jobs)
         self.releases = Releases(self.registry, self.agents, self.evals, self.blobs, settings)
         # What a hot path needs from a room to its right: this table, and only this.

@@ -154,7 +154,7 @@ class Releases:
             comparison = await self._evals.compare(scope, evidence.baseline, evidence.run)
         elif spec.get("not_worse") and await self._stands(scope, release.name):
             raise Invalid(
-                f"The gate of {release.name} compares with what stands there. Nothing was moved. Give the evaluation runs of both: "
+                f"The gate of {release.name} compares with what stands there. Nothing was moved. Give the runs of both: "
                 "--run CANDIDATE --baseline CURRENT.",
                 code="evidence_missing",
             )

@@ -26,6 +26,9 @@ def build_framework(house: Any, rooms: tuple[str, ...]) -> FastAPI:
     app.state.house = house
     for name in (*rooms, "settings", "jobs", "audit", "blobs", "secrets"):
         setattr(app.state, name, getattr(house, name))
+    from genwright.web.house import PAGES
+
+    app.state.pages = PAGES
     for router in routers(rooms):
         app.include_router(router)
     app.add_exception_handler(Error, _error)
