@@ -1,4 +1,4 @@
-"""Pages that belong to no room: log-in, static files, the way in, and metrics for Prometheus. Also what the frame shows of the caller."""
+"""Pages that belong to no room: log-in, static files, the way in, metrics for Prometheus; and what the frame shows of the caller."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from genwright.web.render import Pages
 
 COOKIE = "genwright_session"
 NAVIGATION = [
-    ("", "Overview", "/w/{workspace}", "home"),
-    ("Use", "Chat", "/w/{workspace}/chat", "message"),
-    ("Build", "Documents", "/w/{workspace}/documents", "file"),
-    ("Build", "Prompts", "/w/{workspace}/prompts", "prompt"),
-    ("Build", "Releases", "/w/{workspace}/releases", "release"),
+    ("", "Overview", "/w/{workspace}", "layout-dashboard"),
+    ("Use", "Chat", "/w/{workspace}/chat", "message-circle"),
+    ("Build", "Documents", "/w/{workspace}/documents", "library"),
+    ("Build", "Prompts", "/w/{workspace}/prompts", "pencil"),
+    ("Build", "Releases", "/w/{workspace}/releases", "rocket"),
     ("Watch", "Traces", "/w/{workspace}/tracing", "activity"),
-    ("Watch", "Evaluations", "/w/{workspace}/evals", "chart"),
-    ("Run", "Models", "/w/{workspace}/gateway", "model"),
+    ("Watch", "Evaluations", "/w/{workspace}/evals", "chart-line"),
+    ("Run", "Models", "/w/{workspace}/gateway", "cpu"),
     ("Run", "Keys", "/w/{workspace}/access", "key"),
     ("Run", "Jobs", "/w/{workspace}/jobs", "clock"),
 ]
