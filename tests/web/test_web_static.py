@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import genwright.web.render as render
+from genwright.web.house import NAVIGATION
 
 STATIC = render.STATIC
 TEMPLATES = render.HERE / "templates"
@@ -37,6 +38,7 @@ def test_icons_exist():
     used = set()
     for path in [*TEMPLATES.glob("*.html"), *STATIC.glob("*.js")]:
         used |= set(re.findall(r'\bicon\("([a-z0-9-]+)"', path.read_text()))
+    used |= {item[3] for item in NAVIGATION}
     assert used
     assert used <= known, used - known
 
