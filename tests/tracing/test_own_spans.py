@@ -48,9 +48,12 @@ async def test_a_nested_trace_is_stored_whole(tracing, actor):
 
 
 async def test_an_error_is_marked_and_passes_on(tracing, actor):
-    with pytest.raises(ValueError, match="no such table"), tracing.span(actor, "outer") as outer:
-        with tracing.span(actor, "inner"):
-            raise ValueError("no such table")
+    with (
+        pytest.raises(ValueError, match="no such table"),
+        tracing.span(actor, "outer") as outer,
+        tracing.span(actor, "inner"),
+    ):
+        raise ValueError("no such table")
     await tracing.flush()
     trace = await tracing.trace(SCOPE, outer.trace_id)
     assert trace.row.status == "error"

@@ -54,7 +54,7 @@ def messages(value: Any, role: str = "user") -> Any:
 
 
 def _is_message(item: dict[str, Any]) -> bool:
-    return "role" in item and ("parts" in item or "content" in item or "tool_calls" in item) or "message" in item
+    return "message" in item or ("role" in item and any(key in item for key in ("parts", "content", "tool_calls")))
 
 
 def message(item: dict[str, Any], role: str = "user") -> dict[str, Any]:
@@ -109,7 +109,8 @@ def _part(part: Any) -> dict[str, Any]:
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
-    inner = call.get("function") if isinstance(call.get("function"), dict) else call
+    function = call.get("function")
+    inner = function if isinstance(function, dict) else call
     arguments = next((inner[key] for key in ("arguments", "args", "input") if inner.get(key) is not None), None)
     name = inner.get("name") or inner.get("toolName") or ""
     number = call.get("id") or call.get("toolCallId") or ""
@@ -166,7 +167,8 @@ def _message_events(attributes: dict[str, Any], events: list[Event]) -> tuple[An
     listed = decoded(attributes.get("events"))
     if isinstance(listed, list):
         told += [(str(item.get("event.name", "")), item) for item in listed if isinstance(item, dict)]
-    given, made = [], []
+    given: Any = []
+    made: Any = []
     for name, body in told:
         if name in _EVENT_ROLES:
             inner = decoded(body.get("gen_ai.event.content", body.get("body")))
@@ -191,8 +193,8 @@ def _numbered(prefix: str, inner: str, role: str) -> Callable[[dict[str, Any]], 
         if not tree:
             return None
         items = []
-        for _, node in sorted(tree.items()):
-            node = node.get(inner, node) if inner and isinstance(node, dict) else node
+        for _, outer in sorted(tree.items()):
+            node = outer.get(inner, outer) if inner else outer
             if isinstance(node, dict):
                 items.append(message(_flat_message(node), role))
         return items or None
@@ -218,7 +220,7 @@ def _tree(attributes: dict[str, Any], start: str) -> dict[int, Any]:
 
 
 def _flat_message(node: dict[str, Any]) -> dict[str, Any]:
-    item = {key: node[key] for key in ("role", "content", "name", "tool_call_id", "finish_reason") if key in node}
+    item: dict[str, Any] = {key: node[key] for key in ("role", "content", "name", "tool_call_id", "finish_reason") if key in node}
     contents = node.get("contents")
     if isinstance(contents, dict):
         item["content"] = [each.get("message_content", each) for each in _by_number(contents)]

@@ -56,9 +56,10 @@ def _prepare_trace(scope: Scope, trace_id: str, members: list[Span]) -> Prepared
     parts: dict[str, msgspec.Raw] = {}
     refs: set[str] = set()
     search: dict[str, str] = {}
-    roots = _candidates(members)
     for span in members:
         dialects.fill(span)
+    roots = _candidates(members)
+    for span in members:
         if span.capture != "full":
             strip(span)
         data = encode(_payload(span))
@@ -155,10 +156,8 @@ def read_payloads(data: bytes) -> dict[str, Payload]:
 
 def span_of(row: Narrow, payload: Payload) -> Span:
     """The record again, foreign content read into messages."""
-    span = Span(
-        **dict(zip(_COLUMNS, row[2:21], strict=True)),
-        **{field: getattr(payload, field) for field in Payload.__struct_fields__},
-    )
+    fields: dict[str, Any] = dict(zip(_COLUMNS, row[2:21], strict=True))
+    span = Span(**fields, **msgspec.structs.asdict(payload))
     if span.input is None and span.output is None:
         span.input, span.output = dialect_messages.content(span)
     return span

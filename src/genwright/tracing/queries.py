@@ -151,12 +151,14 @@ def _conditions(scope: Scope, want: TraceFilter) -> tuple[list[Any], list[Callab
     """(conditions an index serves, conditions that rows in a window are tested by)."""
     indexed: list[Any] = [mine(traces, scope)]
     indexed += [traces.c[name] == getattr(want, name) for name in _INDEXED if getattr(want, name)]
+    # Said literally, because a partial index is used only where its condition stands in the query.
+    indexed += [traces.c[name] != sa.literal_column("''") for name in ("session", "user", "run") if getattr(want, name)]
     if want.since_ns:
         indexed.append(traces.c.start_ns >= want.since_ns)
     if want.until_ns:
         indexed.append(traces.c.start_ns < want.until_ns)
     if want.status == "error":
-        indexed.append(traces.c.status == sa.literal_column("'error'"))  # literally, for the partial index
+        indexed.append(traces.c.status == sa.literal_column("'error'"))
     scanned: list[Callable[[Any], Any]] = []
     if want.status and want.status != "error":
         scanned.append(lambda c: c.status == want.status)

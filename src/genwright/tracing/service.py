@@ -11,6 +11,8 @@ from genwright.access.types import Actor
 from genwright.db import Database
 from genwright.errors import Invalid, Missing
 from genwright.tracing import queries
+from genwright.tracing.intake import Intake
+from genwright.tracing.otlp import Answer
 from genwright.tracing.spans import LiveSpan, Parent, Tracer, current, parse_traceparent
 from genwright.tracing.types import Score, Source, Stats, Trace, TraceFilter, TracePage
 from genwright.vocab import IDENT, Scope
@@ -30,6 +32,7 @@ class Tracing:
         self.registry = registry
         self.blobs = blobs
         self.tracer = Tracer(database)
+        self.intake = Intake(database, max_body_bytes)
 
     # -- own spans
 
@@ -43,11 +46,23 @@ class Tracing:
         await asyncio.wrap_future(self.tracer.flush())
 
     def health(self) -> dict[str, Any]:
-        """{"waiting", "dropped", "written", "lag_s", "failed"} of the own spans' queue."""
-        return self.tracer.health()
+        """{"waiting", "dropped", "written", "lag_s", "failed"} of the own spans' queue; "intake_bytes", "intake_refused"
+        (messages answered 503) of OTLP."""
+        return {**self.tracer.health(), "intake_bytes": self.intake.waiting_bytes, "intake_refused": self.intake.refused}
 
     def close(self) -> None:
         self.tracer.close()
+        self.intake.close()
+
+    # -- foreign spans
+
+    async def ingest(self, actor: Actor, body: bytes, content_type: str, encoding: str = "") -> Answer:
+        """One OTLP message; (status, headers, body) to answer with. 200 means that every span counted as taken is on disk."""
+        return await self.intake.ingest(actor, body, content_type, encoding)
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        """POST /v1/traces as a plain ASGI application; the door has put the actor into the scope."""
+        await self.intake.asgi(scope, receive, send)
 
     # -- reading
 

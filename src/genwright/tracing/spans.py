@@ -52,8 +52,8 @@ class LiveSpan:
     """A span being made; a context manager. Hand over `input` and `output` as plain data or messages and do not change them."""
 
     __slots__ = (
-        "_begun", "_token", "_tracer", "app", "attributes", "capture", "error", "events", "input", "name", "operation", "output",
-        "parent_id", "scope", "span_id", "start_ns", "status", "trace_id", "duration_ns",
+        "_begun", "_token", "_tracer", "attributes", "capture", "duration_ns", "error", "events", "input", "name", "operation",
+        "output", "parent_id", "scope", "span_id", "start_ns", "status", "trace_id",
     )  # fmt: skip
 
     def __init__(self, tracer: Tracer, scope: Scope, capture: str, name: str, operation: str, parent: Parent):
@@ -63,12 +63,12 @@ class LiveSpan:
         self.name = name
         self.operation = operation
         above = _current.get() if parent is None else None
+        given = parse_traceparent(parent) if isinstance(parent, str) else parent
         if above is not None and above.scope == scope:
-            self.trace_id, self.parent_id = above.trace_id, above.span_id
-        else:
-            given = parse_traceparent(parent) if isinstance(parent, str) else parent
-            self.trace_id, self.parent_id = given or (new_trace_id(), "")
-        self.span_id = new_span_id()
+            given = (above.trace_id, above.span_id)
+        self.trace_id: str = given[0] if given else new_trace_id()
+        self.parent_id: str = given[1] if given else ""
+        self.span_id: str = new_span_id()
         self.attributes: dict[str, Any] = {}
         self.events: list[Event] = []
         self.input: Any = None
@@ -211,12 +211,12 @@ class Tracer:
         self._busy_since_ns = group[0].start_ns + group[0].duration_ns
         try:
             self._store(group)
-        except Unavailable as error:
-            self.failed = error.message
+        except (Unavailable, store.outages(self.database)) as error:
+            self.failed = str(error)
             room = max(0, MAX_WAITING - len(self._spans))
             self.dropped += max(0, len(group) - room)
             self._spans.extendleft(reversed(group[:room]))
-            return error
+            return error if isinstance(error, Unavailable) else Unavailable(f"The spans could not be written yet: {error}")
         except Exception as error:
             self.failed = f"{type(error).__name__}: {error}"
             if len(group) == 1:

@@ -12,15 +12,20 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from genwright.db import SPANS, scoped
+from genwright.db import SPANS, Database, scoped
 from genwright.vocab import Scope
 
-_text = {"nullable": False, "server_default": ""}
 _id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _texts(*names: str) -> list[sa.Column]:
-    return [sa.Column(name, sa.Text, **_text) for name in names]
+    return [sa.Column(name, sa.Text, nullable=False, server_default="") for name in names]
+
+
+def _part_index(name: str, where: Any, *columns: str) -> sa.Index:
+    """An index of traces by time over the rows that `where` chooses."""
+    key = ("workspace", "project", *columns, "start_ns", "trace_id")
+    return sa.Index(name, *key, sqlite_where=where, postgresql_where=where)
 
 
 spans = sa.Table(
@@ -62,16 +67,11 @@ traces = sa.Table(
     sa.Index("traces_key", "workspace", "project", "trace_id", unique=True),
     sa.Index("traces_by_time", "workspace", "project", "start_ns", "trace_id"),
     sa.Index("traces_by_app", "workspace", "project", "app", "start_ns", "trace_id"),
-    *(
-        sa.Index(f"traces_by_{name}", "workspace", "project", name, "start_ns", "trace_id", **{
-            f"{engine}_where": sa.column(name) != "" for engine in ("sqlite", "postgresql")
-        })
-        for name in ("session", "user", "run")
-    ),
-    sa.Index("traces_failed", "workspace", "project", "start_ns", "trace_id", **{
-        f"{engine}_where": sa.text("status = 'error'") for engine in ("sqlite", "postgresql")
-    }),
-)  # fmt: skip
+    _part_index("traces_by_session", sa.column("session") != "", "session"),
+    _part_index("traces_by_user", sa.column("user") != "", "user"),
+    _part_index("traces_by_run", sa.column("run") != "", "run"),
+    _part_index("traces_failed", sa.text("status = 'error'")),
+)
 """One roll-up row a trace, recomputed from its span rows whenever spans of it arrive."""
 
 span_refs = sa.Table(
@@ -183,6 +183,11 @@ def write_spans(cursor: Any, postgres: bool, scope: Scope, batch: list[Prepared]
     return len(fresh)
 
 
+def outages(database: Database) -> type[Exception]:
+    """What the driver raises when it cannot write at all (disk full, locked, gone), in contrast to a row it cannot take."""
+    return database.engine.dialect.dbapi.OperationalError  # type: ignore[union-attr]
+
+
 class _Sayings:
     """A cursor that takes statements with `?` on both engines."""
 
@@ -263,7 +268,7 @@ def root_of(rows: list[Narrow]) -> Narrow:
 
 def roll_up(rows: list[Narrow], root: Narrow) -> tuple:
     """The `traces` row (all columns but `search`) of these spans."""
-    ordered = [root] + sorted((row for row in rows if row is not root), key=_order)
+    ordered = [root, *sorted((row for row in rows if row is not root), key=_order)]
 
     def first(field: str) -> str:
         return next((value for row in ordered if (value := getattr(row, field))), "")
