@@ -30,6 +30,8 @@ _FENCE = re.compile(r"^ {0,3}(?:```|~~~).*?^ {0,3}(?:```|~~~)[ \t]*$", re.MULTIL
 _WORD = re.compile(r"\S+\s*")
 
 Span = tuple[int, int]
+Section = tuple[list[str], int, int]
+"""Heading path, start, end."""
 
 
 def check(chunker: Chunker, model: str) -> None:
@@ -75,27 +77,36 @@ class _Ruler:
         return min(end, self._starts[index]) if index < len(self._starts) else end
 
 
-def _sections(parsed: Parsed, ruler: _Ruler) -> Iterator[tuple[list[str], int, int]]:
+def _sections(parsed: Parsed, ruler: _Ruler) -> Iterator[Section]:
     """(heading path, start, end) of every section with something in it; small ones joined."""
-    held: tuple[list[str], int, int] | None = None
-    for path, start, end in _raw_sections(parsed.text, parsed.headings):
+    held: Section | None = None
+    for found in _raw_sections(parsed.text, parsed.headings):
+        section = found
         if held is not None:
-            parent = held[0][:-1]
-            if path[: len(parent)] == parent and len(path) >= len(held[0]):
-                start = held[1]
-                path = path if path[: len(held[0])] == held[0] else parent
-            else:
+            joined = _join(held, found)
+            if joined is None:
                 yield held
-            held = None
-        if ruler.count(start, end) < SMALL:
-            held = (path, start, end)
+            else:
+                section = joined
+        if ruler.count(section[1], section[2]) < SMALL:
+            held = section
         else:
-            yield path, start, end
+            held = None
+            yield section
     if held is not None:
         yield held
 
 
-def _raw_sections(text: str, headings: list[Heading]) -> Iterator[tuple[list[str], int, int]]:
+def _join(first: Section, second: Section) -> Section | None:
+    """Both as one section if they are of one parent or the second lies in the first; the path is what they have in common."""
+    parent = first[0][:-1]
+    if second[0][: len(parent)] != parent or len(second[0]) < len(first[0]):
+        return None
+    path = second[0] if second[0][: len(first[0])] == first[0] else parent
+    return path, first[1], second[2]
+
+
+def _raw_sections(text: str, headings: list[Heading]) -> Iterator[Section]:
     stack: list[Heading] = []
     begin = 0
     for heading in [*headings, None]:
@@ -130,7 +141,9 @@ def _pack(ruler: _Ruler, start: int, end: int, budget: int, overlap: int) -> Ite
             last += 1
         yield units[first][0], units[last - 1][1]
         back = last
-        while overlap and first + 1 < back and last < len(units) and ruler.count(units[back - 1][0], units[last - 1][1]) <= overlap:
+        while (
+            overlap and first + 1 < back and last < len(units) and ruler.count(units[back - 1][0], units[last - 1][1]) <= overlap
+        ):
             back -= 1
         first = back
 

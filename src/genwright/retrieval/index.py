@@ -87,7 +87,7 @@ def write_vectors(folder: Path, vectors: np.ndarray) -> None:
 
 
 def finish(folder: Path) -> str:
-    """Build what is derived from chunks and vectors, sync every file, write the manifest; returns the digest. Slow: for a worker."""
+    """Build what is derived from chunks and vectors, sync every file, write the manifest; returns the digest. Slow."""
     import numpy as np
 
     vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
@@ -146,9 +146,7 @@ def _build_ivf(path: Path, vectors: np.ndarray) -> dict[str, Any]:
     count, dimensions = vectors.shape
     lists = int(4 * count**0.5)
     quantizer = faiss.IndexFlatIP(dimensions)
-    index = faiss.IndexIVFScalarQuantizer(
-        quantizer, dimensions, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.IndexIVFScalarQuantizer(quantizer, dimensions, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
     index.cp.niter = 10
     data = np.ascontiguousarray(vectors)
     index.train(data)
@@ -196,7 +194,7 @@ class _Chunks:
 
 
 class Index:
-    """An open index version; safe to search from several threads. Raises Unavailable where files are missing or of another size."""
+    """An open index version; safe to search from several threads. Raises Unavailable where files are missing or cut."""
 
     def __init__(self, folder: Path):
         import bm25s
@@ -221,7 +219,9 @@ class Index:
             return []
         if mode == "text":
             words = self._word_scores(query)
-            return [(number, float(words[number]), {"text": float(words[number])}) for number in _best(words, k) if words[number] > 0]
+            return [
+                (number, float(words[number]), {"text": float(words[number])}) for number in _best(words, k) if words[number] > 0
+            ]
         assert vector is not None
         if vector.shape != (self.manifest.dimensions,):
             raise Invalid(

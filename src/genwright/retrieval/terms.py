@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 _WORD = re.compile(r"\w+")
 STOPWORDS = frozenset(
@@ -21,10 +22,10 @@ def terms(text: str) -> list[str]:
     return _stemmer().stemWords(list(words))
 
 
-def _stemmer() -> object:
+def _stemmer() -> Any:
     stemmer = getattr(_local, "stemmer", None)  # a stemmer has a cache that two threads must not share
     if stemmer is None:
         import Stemmer
 
         stemmer = _local.stemmer = Stemmer.Stemmer("english")
-    return stemmer  # type: ignore[no-any-return]
+    return stemmer
