@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from genwright.web import diff, formats, graph
+from genwright.web import diff, formats, graph, links
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -95,6 +95,7 @@ class Pages:
             "diff_lines": diff.lines,
             "graph_layout": graph.layout,
             "graph_box": (graph.WIDTH, graph.HEIGHT),
+            "artifact_url": links.artifact,
         }
         components = env.globals["ui"] = SimpleNamespace()  # set before it is filled: macros reach one another through it too
         for name in ("components.html", "talk.html", "figures.html"):
