@@ -68,7 +68,9 @@ def official_spans():
                     "gen_ai.usage.input_tokens": 31,
                     "gen_ai.usage.output_tokens": 96,
                     "gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"What is Ünïcode?"}]}]',
-                    "gen_ai.output.messages": '[{"role":"assistant","parts":[{"type":"text","content":"A standard."}],"finish_reason":"stop"}]',
+                    "gen_ai.output.messages": (
+                        '[{"role":"assistant","parts":[{"type":"text","content":"A standard."}],"finish_reason":"stop"}]'
+                    ),
                     "numbers": [1, 2, 3],
                 }
             )
@@ -286,6 +288,27 @@ async def test_asgi_reads_bodies_in_parts_and_answers_in_the_callers_encoding(tr
     assert await call_asgi(tracing, actor, [], {"content-type": JSON}) == []  # gone: nobody to answer
 
 
+async def test_nesting_without_end_is_refused(tracing, actor):
+    assert (await send(tracing, actor, b"[" * 200_000))[0] == 400
+    value: dict = {"stringValue": "x"}
+    for _ in range(200):
+        value = {"arrayValue": {"values": [value]}}
+    status, _, answer = await send(tracing, actor, body_of(span(attributes=[{"key": "k", "value": value}])))
+    assert (status, json.loads(answer)["partialSuccess"]["rejectedSpans"]) == (200, "1")
+    request = ExportTraceServiceRequest()
+    pair = request.resource_spans.add().scope_spans.add().spans.add().attributes.add(key="k")
+    inner = pair.value
+    for _ in range(45):
+        inner = inner.array_value.values.add()
+    inner.string_value = "x"
+    assert (await send(tracing, actor, request.SerializeToString(), PROTO))[0] in (200, 400)
+
+
+FIELDS = [
+    "resourceSpans", "scopeSpans", "resource", "scope", "spans", "attributes", "key", "value", "stringValue", "intValue", "name",
+    "doubleValue", "arrayValue", "kvlistValue", "values", "traceId", "spanId", "parentSpanId", "kind", "status", "code", "events",
+    "links", "startTimeUnixNano",
+]  # fmt: skip
 JSONISH = st.recursive(
     st.none()
     | st.booleans()
@@ -296,10 +319,7 @@ JSONISH = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                "resourceSpans scopeSpans resource scope spans attributes key value stringValue intValue doubleValue arrayValue "
-                "kvlistValue values traceId spanId parentSpanId name kind status code events links startTimeUnixNano".split()
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=6,
         )
