@@ -1,0 +1,1 @@
+"""The guards that come with the house, one file each. A new one is a file here and a row in `guardrails.policy.GUARDS`."""
