@@ -45,7 +45,12 @@ def migrate(database: Database, target: str = "head") -> None:
                 f"The {database.name} database has schema {at}; this program knows {known[-1] if known else 'none'}. "
                 "Nothing was changed. Install the newer Genwright again, or restore a backup."
             )
-        if known and at == (known[-1] if target == "head" else target):
+        if not known:
+            from genwright.db import METADATA
+
+            METADATA[database.name].create_all(connection)
+            return
+        if at == (known[-1] if target == "head" else target):
             return
     _alembic(database, target)
 

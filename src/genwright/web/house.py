@@ -1,9 +1,10 @@
-"""Pages that belong to no room: log-in, static files, the way in, metrics for Prometheus; and what the frame shows of the caller."""
+"""Pages that belong to no room: log-in, static files, the way in, metrics for Prometheus; what the frame shows of the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs, quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import PlainTextResponse, RedirectResponse
@@ -46,7 +47,7 @@ router.routes.append(Mount("/static", app=PAGES.static, name="static"))
 def error_page(request: Request, error: Error) -> Response:
     """An error as a person in a browser sees it."""
     if isinstance(error, Unauthenticated):
-        return RedirectResponse(f"/login?next={request.url.path}", 303)
+        return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
     return PAGES.error(request, error.status, message=error.message, code=error.code)
 
 
@@ -70,8 +71,6 @@ async def login_page(request: Request, token: str = "", next: str = "/") -> Resp
 @router.post("/login")
 async def login(request: Request) -> Response:
     """Exchange a key for a session."""
-    from urllib.parse import parse_qs
-
     form = parse_qs((await read_bytes(request, 20_000)).decode("utf-8", "replace"))
     key, next_url = form.get("key", [""])[0].strip(), form.get("next", ["/"])[0]
     if not key:
@@ -113,7 +112,7 @@ async def metrics(request: Request, actor: Actor = Depends(needs("read"))) -> Re
     values: dict[str, float] = {
         "genwright_up": float(not state.house.problems()),
         "genwright_started_timestamp_seconds": state.house.started_ns / 1e9,
-        "genwright_http_connections_open": state.house.http.open_connections(),
+        "genwright_http_connections_open": state.house.http.open_connections,
     }
     values |= {f"genwright_spans_{name}": float(value) for name, value in health.items() if isinstance(value, (int, float))}
     lines = [f"{name} {value:g}" for name, value in values.items()]
