@@ -6,21 +6,30 @@ PostgreSQL. Where a database has no migrations yet its tables are made from the 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 import genwright
 import genwright.clock
 from genwright import migrate
-from genwright.access.types import Actor
+from genwright.access.service import Access
+from genwright.access.types import SYSTEM, Actor
+from genwright.audit import Audit
 from genwright.db import METADATA, Database, open_databases
+from genwright.errors import Unauthenticated
+from genwright.registry.service import Registry
+from genwright.secrets import Secrets
 from genwright.settings import Settings
 from genwright.vocab import Scope
 
@@ -154,3 +163,42 @@ def clock() -> Iterator[Clock]:
     genwright.clock.set_wall(lambda: standing.now_ns)
     yield standing
     genwright.clock.set_wall(None)
+
+
+class Web:
+    """The management routes of access and registry behind real key checks, called in process over ASGI."""
+
+    def __init__(self, house: SimpleNamespace):
+        from genwright.web.server import build_framework
+
+        self.access: Access = house.access
+        self._framework = build_framework(house, ("access", "registry"))
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self._door), base_url="http://127.0.0.1")
+        self._keys: dict[tuple[str, str], str] = {}
+
+    async def _door(self, scope: Any, receive: Any, send: Any) -> None:
+        key = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
+        with contextlib.suppress(Unauthenticated):
+            scope["actor"] = await self.access.actor_for_key(key)
+        await self._framework(scope, receive, send)
+
+    async def key(self, role: str, workspace: str = "default") -> str:
+        """The secret of a key with this role, made at the first call."""
+        if (role, workspace) not in self._keys:
+            _, self._keys[role, workspace] = await self.access.create_key(SYSTEM(Scope(workspace)), role, role)
+        return self._keys[role, workspace]
+
+    async def request(self, method: str, path: str, *, key: str = "", **more: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return await self._client.request(method, path, headers=headers, **more)
+
+
+@pytest.fixture
+async def web(databases: dict[str, Database], settings: Settings, home: Path) -> Web:
+    """REST of access and registry: `await web.request("GET", "/api/…", key=await web.key("viewer"))`."""
+    database, secrets = databases["registry"], Secrets(home)
+    access = Access(database, secrets, settings)
+    await access.ensure_bootstrap()
+    house = SimpleNamespace(settings=settings, jobs=None, blobs=None, secrets=secrets, access=access)
+    house.audit, house.registry = Audit(database), Registry(database)
+    return Web(house)

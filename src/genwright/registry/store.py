@@ -206,7 +206,7 @@ def get(connection: Connection, scope: Scope, ref: Ref) -> Version:
     elif ref.label:
         which = versions.c.number == _labelled(connection, scope, ref, artifact)
     else:
-        which = versions.c.number == (ref.number or artifact.newest)
+        which = versions.c.number == (artifact.newest if ref.number is None else ref.number)
     found = _versions(connection, scope, which, ref.kind, ref.name)
     if not found:
         raise Missing(f"{ref.kind}:{ref.name} has no such version as '{ref}'. Its newest is number {artifact.newest}.")
