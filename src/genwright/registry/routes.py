@@ -20,7 +20,7 @@ Seen = Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
-class NewEdge(msgspec.Struct, frozen=True):
+class NewEdge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a new version depends on."""
 
     relation: str
