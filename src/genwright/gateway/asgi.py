@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from genwright.errors import Error, Invalid, Missing, TooLarge, Unauthenticated, Upstream
-from genwright.gateway.faces import openai
+from genwright.gateway.faces import anthropic, embeddings, openai
 from genwright.gateway.types import Answer, Call
+from genwright.prices import Usage
 from genwright.vocab import new_id, new_trace_id
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 _STREAM_HEADERS: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_ANTHROPIC = b"anthropic-version"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 log = logging.getLogger("genwright.gateway")
 
@@ -39,6 +41,8 @@ class Faces:
         self._max_body_bytes = settings.max_body_bytes
         self._routes: dict[tuple[str, str], Callable[[Exchange], Awaitable[None]]] = {
             ("POST", "/v1/chat/completions"): self._chat,
+            ("POST", "/v1/messages"): self._messages,
+            ("POST", "/v1/embeddings"): self._embeddings,
             ("GET", "/v1/models"): self._models,
         }
 
@@ -68,20 +72,35 @@ class Faces:
 
     def error_response(self, path: str, headers: dict[bytes, bytes], error: Error) -> tuple[int, Headers, bytes]:
         """(status, headers, body) of an error in the dialect of the path."""
-        del headers
         out: Headers = [JSON]
         if isinstance(error.retry, (int, float)):
             out.append((b"retry-after", str(max(1, round(error.retry))).encode()))
-        return error.status, out, openai.write_error(error)
+        write = anthropic.write_error if path.startswith("/v1/messages") or _ANTHROPIC in headers else openai.write_error
+        return error.status, out, write(error)
 
     async def _chat(self, exchange: Exchange) -> None:
         asked = openai.read_request(await exchange.body())
         call = exchange.annotate(asked.call)
         await exchange.answer(self._gateway, call, asked.stream, openai.write_answer, lambda: openai.StreamWriter(asked))
 
+    async def _messages(self, exchange: Exchange) -> None:
+        asked = anthropic.read_request(await exchange.body(), exchange.headers)
+        call = exchange.annotate(asked.call)
+        await exchange.answer(self._gateway, call, asked.stream, anthropic.write_answer, lambda: anthropic.StreamWriter(asked))
+
+    async def _embeddings(self, exchange: Exchange) -> None:
+        asked = embeddings.read_request(await exchange.body())
+        call = exchange.annotate(Call(asked.model, parameters=asked.options, user=asked.user))
+        made = await self._gateway.embedded(exchange.actor, call, asked.texts)
+        body = embeddings.write_answer(made.model or asked.model, made.vectors, made.usage or Usage(), asked.as_base64)
+        await exchange.reply(200, body, _cost(made.cost_nano_usd))
+
     async def _models(self, exchange: Exchange) -> None:
         exchange.actor.need("call")
         models = await self._gateway.models(exchange.actor)
+        if _ANTHROPIC in exchange.headers:
+            await exchange.reply(200, anthropic.write_models(models))
+            return
         data = [
             {"id": model.id, "object": "model", "created": model.created_ns // 1_000_000_000, "owned_by": model.provider}
             for model in models
@@ -234,10 +253,12 @@ class Exchange:
 
 
 def _about(answer: Answer) -> Headers:
-    headers = _release(answer.extra)
-    if answer.cost_nano_usd is not None:
-        headers.append((b"x-genwright-cost-usd", f"{answer.cost_nano_usd / 1e9:.9f}".encode()))
-    return headers
+    return _release(answer.extra) + _cost(answer.cost_nano_usd)
+
+
+def _cost(nano_usd: int | None) -> Headers:
+    """Exact: integer nano-dollars written with a point."""
+    return [] if nano_usd is None else [(b"x-genwright-cost-usd", b"%d.%09d" % divmod(nano_usd, 1_000_000_000))]
 
 
 def _release(extra: dict[str, Any] | None) -> Headers:

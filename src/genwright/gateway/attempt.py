@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from genwright import clock, prices, tokens
 from genwright.access.types import Actor
 from genwright.errors import Blocked, Error
 from genwright.gateway.ledger import Ledger
+from genwright.gateway.providers.base import Embedded
 from genwright.gateway.types import Answer, Call, Collected, LedgerRow
 from genwright.messages import Message
 from genwright.prices import Usage
@@ -100,15 +103,14 @@ class Attempt:
         answer.cost_nano_usd = self._settle("ok", answer.usage, answer.estimated, answer.response_id, answer.model)
         return answer
 
-    async def embedded(self, embedded: Any, texts: list[Any]) -> Usage:
+    async def embedded(self, embedded: Embedded, texts: list[Any]) -> Embedded:
         """The same for embeddings: vectors are not kept in the span, only how many and how long."""
-        usage = embedded.usage
-        if usage is None:
+        if embedded.usage is None:
             counted = await self._count("".join(text for text in texts if isinstance(text, str)))
-            usage = Usage(counted.output_tokens)
+            embedded.usage, embedded.estimated = Usage(counted.output_tokens), True
         self.span.set("gen_ai.embeddings.dimension.count", int(embedded.vectors.shape[1]))
-        self._settle("ok", usage, embedded.usage is None, "", embedded.model)
-        return usage
+        embedded.cost_nano_usd = self._settle("ok", embedded.usage, embedded.estimated, "", embedded.model)
+        return embedded
 
     async def fail(self, error: BaseException, collected: Collected | None = None, sent: bool = True) -> None:
         """It ended early: what was received is kept, and counted where the provider did not say. `sent`: to a provider."""
@@ -116,8 +118,10 @@ class Attempt:
         got = collected or Collected()
         text = got.text()
         usage, estimated = got.usage, False
-        if usage is None and (text or (sent and status == "cancelled")):
-            usage, estimated = await self._count(text), True
+        if not got.finish and (text or (sent and status == "cancelled")):
+            counted, estimated = await self._count(text), True
+            # Some providers (Anthropic) say at the beginning what they read: only what they wrote is counted then.
+            usage = counted if usage is None else msgspec.structs.replace(usage, output_tokens=counted.output_tokens)
         if text:
             self.span.output = got.messages()
         self.span.set("genwright.outcome", status)

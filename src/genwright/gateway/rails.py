@@ -24,11 +24,11 @@ _replace = msgspec.structs.replace
 class Rails:
     """One policy, for one call."""
 
-    def __init__(self, guardrails: Any, tracing: Any, actor: Any, policy: tuple[str, dict[str, Any]]):
+    def __init__(self, guardrails: Any, tracing: Any, actor: Any, ref: str, policy: dict[str, Any]):
         self._guardrails = guardrails
         self._tracing = tracing
         self._actor = actor
-        self.ref, self.policy = policy
+        self.ref, self.policy = ref, policy
 
     def _has(self, rail: str) -> bool:
         rails, limits = self.policy.get("rails", {}), self.policy.get("limits", {})
@@ -154,8 +154,6 @@ class StreamRails:
         if chunk.finish_reason:
             text += self._guards.pop(chunk.index).close() if chunk.index in self._guards else ""
             tools = self._release(chunk.index) or tools
-        if text == chunk.text and tools == chunk.tool_calls:
-            return chunk
         if not (text or tools or chunk.reasoning or chunk.finish_reason or chunk.usage or chunk.extra):
             return None
         return _replace(chunk, text=text, tool_calls=tools, raw=b"")
@@ -206,4 +204,4 @@ def _definition(old: dict[str, Any], text: str) -> dict[str, Any]:
 
 def _without(wire: Wire | None, field: str) -> Wire | None:
     """The caller's body without a field that a rail changed, so that the provider writes it anew."""
-    return None if wire is None else Wire(wire.dialect, {k: v for k, v in wire.body.items() if k != field})
+    return None if wire is None else msgspec.structs.replace(wire, body={k: v for k, v in wire.body.items() if k != field})

@@ -20,8 +20,21 @@ from genwright.gateway import store
 from genwright.gateway.attempt import Attempt
 from genwright.gateway.directory import Directory
 from genwright.gateway.ledger import Ledger
+from genwright.gateway.providers import table
+from genwright.gateway.providers.base import Embedded
 from genwright.gateway.rails import Rails
-from genwright.gateway.types import Answer, Call, Chunk, Collected, LedgerRow, Model, Provider, ProviderTest, UsageLine
+from genwright.gateway.types import (
+    Answer,
+    Call,
+    Chunk,
+    Collected,
+    LedgerRow,
+    Model,
+    Provider,
+    ProviderKind,
+    ProviderTest,
+    UsageLine,
+)
 from genwright.prices import Usage
 from genwright.vocab import PROMPT
 
@@ -122,10 +135,10 @@ class Gateway:
             call = self._render(actor, call)
             attempt.span.set(PROMPT, call.prompt.version.ref)  # type: ignore[union-attr]
         attempt.describe(call, stream)
-        policy = await self._guardrails.default(actor.scope) if call.rails else (None, None)
-        if policy[1] is None:
+        ref, policy = await self._guardrails.default(actor.scope) if call.rails else (None, None)
+        if ref is None or policy is None:
             return call, None
-        rails = Rails(self._guardrails, self._tracing, actor, policy)
+        rails = Rails(self._guardrails, self._tracing, actor, ref, policy)
         allowed = rails.before(call)
         if allowed is not call:
             attempt.describe(allowed, stream)
@@ -151,25 +164,29 @@ class Gateway:
     # -- embeddings and models
 
     async def embed(
-        self, actor: Actor, model: str, texts: list[Any], options: dict[str, Any] | None = None, parent: Any = None
+        self, actor: Actor, model: str, texts: list[Any], options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, Usage]:
-        """Vectors float32 (n, d) in the order given, and the tokens read. `options`: dimensions, user … as OpenAI names them."""
+        """Vectors float32 (n, d) in the order given, and the tokens read. `options`: dimensions … as OpenAI names them."""
+        embedded = await self.embedded(actor, Call(model, parameters=options or {}), texts)
+        return embedded.vectors, embedded.usage or Usage()
+
+    async def embedded(self, actor: Actor, call: Call, texts: list[Any]) -> Embedded:
+        """The same with price and model; `call` carries model, options (`parameters`), session, user and tags."""
         actor.need("call")
-        first, rest = _names(model)
+        first, rest = _names(call.model)
         if first in self.targets:
-            raise Invalid(f"'{model}' is an app: it answers chats and makes no embeddings. Nothing was sent.", param="model")
+            raise Invalid(f"'{call.model}' is an app: it answers chats and makes no embeddings. Nothing was sent.", param="model")
         endpoint = await self._directory.endpoint(actor.scope, first)
-        with self._tracing.span(actor, f"embeddings {rest}", operation="embeddings", parent=parent) as span:
+        with self._tracing.span(actor, f"embeddings {rest}", operation="embeddings", parent=call.parent) as span:
             attempt = Attempt(self._ledger, actor, span, endpoint, rest, "embeddings")
-            attempt.describe(Call(model), stream=False)
+            attempt.describe(call, stream=False)
             span.input = texts
             try:
-                embedded = await endpoint.embed(rest, texts, options or {})
-                usage = await attempt.embedded(embedded, texts)
+                embedded = await endpoint.embed(rest, texts, call.parameters)
+                return await attempt.embedded(embedded, texts)
             except BaseException as error:
                 await attempt.fail(error)
                 raise
-        return embedded.vectors, usage
 
     async def models(self, actor: Actor) -> list[Model]:
         """Everything that can be called by name: models of configured providers, local ones, and the project's apps."""
@@ -192,6 +209,10 @@ class Gateway:
     async def remove_provider(self, actor: Actor, name: str) -> None:
         actor.need("admin")
         await self._directory.remove(actor, name)
+
+    def kinds(self) -> list[ProviderKind]:
+        """Services known by name."""
+        return [ProviderKind(name, row.base_url, row.key_env, row.url_env) for name, row in table.rows().items()]
 
     async def test_provider(self, actor: Actor, name: str) -> ProviderTest:
         """Ask a provider for its models. Its failure is the result, not an error; an unknown name is one."""

@@ -28,6 +28,8 @@ class Wire(msgspec.Struct, frozen=True):
     """openai or anthropic."""
     body: dict[str, Any]
     """Decoded JSON; never changed in place."""
+    headers: dict[str, str] = {}
+    """Request headers of the dialect that go along (anthropic-beta)."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -127,6 +129,16 @@ class Provider(msgspec.Struct, frozen=True, omit_defaults=False):
     created_by: str = ""
     note: str = ""
     """What an operator should know, e.g. that a credential was voided."""
+
+
+class ProviderKind(msgspec.Struct, frozen=True):
+    """A service known by name."""
+
+    kind: str
+    base_url: str
+    key_env: str
+    """Variable of the server's environment that configures it."""
+    url_env: str
 
 
 class ProviderTest(msgspec.Struct, frozen=True):

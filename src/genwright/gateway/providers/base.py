@@ -43,6 +43,7 @@ class Embedded(msgspec.Struct):
     usage: Usage | None
     model: str = ""
     estimated: bool = False
+    cost_nano_usd: int | None = None
 
 
 class Reader(Protocol):
@@ -89,15 +90,21 @@ class Remote:
 
     async def complete(self, call: Call, model: str) -> Answer:
         body = self._wire.request(call, model, False)
-        status, headers, data = await self._http.request("POST", self._chat, self._headers, body, timeout_s=self._timeout_s)
+        status, headers, data = await self._http.request("POST", self._chat, self._with(call), body, timeout_s=self._timeout_s)
         if status != 200:
             raise refusal(self.name, status, headers, data)
         return self._read(self._wire.answer, data)
 
+    def _with(self, call: Call) -> dict[str, str]:
+        """The headers, with those of a client of the same dialect."""
+        if call.wire is None or not call.wire.headers or call.wire.dialect != self.dialect:
+            return self._headers
+        return {**self._headers, **call.wire.headers}
+
     async def stream(self, call: Call, model: str) -> AsyncIterator[Chunk]:
         body = self._wire.request(call, model, True)
         parser, reader = sse.Parser(), self._wire.reader()
-        async with self._http.stream("POST", self._chat, self._headers, body, timeout_s=self._timeout_s) as (
+        async with self._http.stream("POST", self._chat, self._with(call), body, timeout_s=self._timeout_s) as (
             status,
             headers,
             pieces,
@@ -165,7 +172,7 @@ def refusal(name: str, status: int, headers: dict[str, str], body: bytes) -> Err
     """A provider's error answer as ours, by its status; its own words are kept, unless they may show a part of the key."""
     message, code, param = error_words(body)
     kind = _KINDS.get(status, Upstream)
-    details: dict[str, object] = {"provider": name, "upstream_status": status}
+    details: dict[str, Any] = {"provider": name, "upstream_status": status}
     if kind is UpstreamAuth:
         return UpstreamAuth(
             f"{name} refused our credentials or their rights ({status}). Check the key: genwright providers test {name}",

@@ -17,9 +17,6 @@ from genwright.gateway.types import Answer, Call, Chunk, ToolDelta
 from genwright.gateway.wire import openai as wire
 from genwright.messages import Message
 
-_OURS = ("metadata",)
-"""Fields that are for us: session, user and tags of the trace."""
-
 
 class _Function(msgspec.Struct):
     name: str | None = None
@@ -59,7 +56,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpenAICompatible:
-    """The dialect. `replace_max_tokens`: services that know only the old name max_tokens keep it as it is."""
+    """The dialect."""
 
     name = wire.DIALECT
     chat_path = "/chat/completions"
@@ -69,10 +66,15 @@ class OpenAICompatible:
 
     def request(self, call: Call, model: str, stream: bool) -> bytes:
         if call.wire is not None and call.wire.dialect == self.name:
-            body = {name: value for name, value in call.wire.body.items() if name not in _OURS}
+            body = dict(call.wire.body)
+            if not body.get("store"):  # OpenAI takes metadata only with what it stores; else it is for our trace alone
+                body.pop("metadata", None)
             if "messages" not in body:
                 body["messages"] = wire.write_messages(call.messages)
+            if "tools" not in body and call.tools:
+                body["tools"] = wire.write_tools(call.tools)
         else:
+            _refuse(call)
             body = {**call.parameters, "messages": wire.write_messages(call.messages)}
             if call.tools:
                 body["tools"] = wire.write_tools(call.tools)
@@ -118,6 +120,17 @@ class OpenAICompatible:
         rows = sorted(decoded["data"], key=lambda row: row["index"])
         vectors = np.asarray([row["embedding"] for row in rows], np.float32)
         return Embedded(vectors, wire.read_usage(decoded.get("usage")), decoded.get("model") or "")
+
+
+def _refuse(call: Call) -> None:
+    """What a call of another dialect asks for and this one cannot say. Raises Invalid naming it."""
+    name = next(iter(call.extra), "")
+    if name:
+        raise wire.bad(name, f"{name} is not known to OpenAI's dialect, which this model is reached by. Nothing was sent.")
+    for number, tool in enumerate(call.tools):
+        if "type" in tool:
+            where = f"tools[{number}].type"
+            raise wire.bad(where, f"{where}: {tool['type']} runs only at its own provider. Nothing was sent.")
 
 
 def _message(choice: dict[str, Any]) -> Message:

@@ -18,9 +18,9 @@ from genwright.prices import Usage
 DIALECT = "openai"
 
 
-def bad(param: str, message: str, **details: object) -> Invalid:
+def bad(param: str, message: str) -> Invalid:
     """An Invalid that names the field, for the face's `param`."""
-    return Invalid(message, code="invalid_field", param=param, **details)
+    return Invalid(message, code="invalid_field", param=param)
 
 
 # --- in
