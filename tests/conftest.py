@@ -172,11 +172,12 @@ class Web:
         from genwright.web.server import build_framework
 
         self.access: Access = house.access
+        self.registry: Registry = house.registry
         self._framework = build_framework(house, ("access", "registry"))
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self._door), base_url="http://127.0.0.1")
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self.door), base_url="http://127.0.0.1")
         self._keys: dict[tuple[str, str], str] = {}
 
-    async def _door(self, scope: Any, receive: Any, send: Any) -> None:
+    async def door(self, scope: Any, receive: Any, send: Any) -> None:
         key = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
         with contextlib.suppress(Unauthenticated):
             scope["actor"] = await self.access.actor_for_key(key)
