@@ -23,7 +23,7 @@ from genwright.datasets.service import Datasets
 from genwright.db import open_databases
 from genwright.errors import Error, Forbidden, Invalid, TooLarge, Unauthenticated, Unavailable
 from genwright.evals.service import Evals
-from genwright.gateway.service import Gateway
+from genwright.gateway.service import Gateway, operator_hosts
 from genwright.guardrails.service import Guardrails
 from genwright.http import Http
 from genwright.jobs import Jobs
@@ -59,7 +59,8 @@ class House:
         self.secrets = Secrets(home, settings.master_key)
         self.blobs = Blobs(home / "blobs")
         self.audit = Audit(registry_db)
-        self.http = Http(allow_private=settings.private_hosts, first_byte_timeout_s=settings.first_byte_timeout_s)
+        reachable = [*settings.private_hosts, *operator_hosts()]  # an address in a variable is the operator's word
+        self.http = Http(allow_private=reachable, first_byte_timeout_s=settings.first_byte_timeout_s)
         self.jobs = Jobs(registry_db, home)
         self.access = Access(registry_db, self.secrets, settings)
         self.registry = Registry(registry_db)
@@ -90,6 +91,7 @@ class House:
         """Finish what is queued, in the order in which rooms depend on each other."""
         self.ready = False
         await self.jobs.stop()
+        await self.gateway.flush()
         await self.tracing.flush()
         await self.http.close()
         self.retrieval.close()
