@@ -80,6 +80,16 @@ def read_scores(connection: sa.Connection, scope: Scope, trace_id: str) -> list[
     return [Score(**dict(zip(Score.__struct_fields__, values, strict=True))) for values in found]
 
 
+def read_scores_of(connection: sa.Connection, scope: Scope, trace_ids: list[str]) -> dict[str, list[Score]]:
+    """Scores of several traces, for a page of a list."""
+    found: dict[str, list[Score]] = {}
+    where = sa.and_(mine(scores, scope), scores.c.trace_id.in_(trace_ids[:MAX_LIMIT]))
+    for values in connection.execute(sa.select(*_SCORE).where(where).order_by(scores.c.name, scores.c.at_ns)):
+        score = Score(**dict(zip(Score.__struct_fields__, values, strict=True)))
+        found.setdefault(score.trace_id, []).append(score)
+    return found
+
+
 def write_score(connection: sa.Connection, scope: Scope, score: Score) -> Score:
     """Store a score; the same name by the same author on the same thing replaces the earlier one."""
     key = {name: getattr(score, name) for name in ("trace_id", "span_id", "name", "source", "by", "run")}

@@ -11,10 +11,12 @@ from genwright.access.types import Actor
 from genwright.db import Database
 from genwright.errors import Invalid, Missing
 from genwright.tracing import queries
+from genwright.tracing.impact import touched
 from genwright.tracing.intake import Intake
 from genwright.tracing.otlp import Answer
 from genwright.tracing.spans import LiveSpan, Parent, Tracer, current, parse_traceparent
-from genwright.tracing.types import Score, Source, Stats, Trace, TraceFilter, TracePage
+from genwright.tracing.types import Impact, Score, Source, Stats, Trace, TraceFilter, TracePage, Why
+from genwright.tracing.why import explain
 from genwright.vocab import IDENT, Scope
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from genwright.registry.service import Registry
 
 __all__ = ["LiveSpan", "Tracing", "current", "parse_traceparent"]
+
+
+Ids = list[str]  # in the class below, `list` is a verb
+Scores = list[Score]
 
 
 class Tracing:
@@ -74,9 +80,21 @@ class Tracing:
         """A page of traces, newest first."""
         return await self.database.read(queries.list_traces, scope, want or TraceFilter(), cursor, limit)
 
+    async def scores_of(self, scope: Scope, trace_ids: Ids) -> dict[str, Scores]:
+        """Scores by trace, for one page of a list."""
+        return await self.database.read(queries.read_scores_of, scope, trace_ids) if trace_ids else {}
+
     async def stats(self, scope: Scope, since_ns: int = 0) -> Stats:
         """Traffic by hour, app and model since a moment."""
         return await self.database.read(_stats, scope, since_ns)
+
+    async def why(self, scope: Scope, trace_id: str) -> Why:
+        """Everything that led to an answer. Raises Missing."""
+        return await explain(self.registry, scope, await self.trace(scope, trace_id))
+
+    async def impact(self, scope: Scope, ref: str, cursor: str | None = None, limit: int = 50) -> Impact:
+        """What a version, document or model has touched: versions, releases, answers. Raises Missing, Invalid."""
+        return await touched(self.database, self.registry, scope, ref, cursor, limit)
 
     # -- scores
 

@@ -181,11 +181,11 @@ def conversation(trace: Trace) -> list[Shown]:
         asked, answered = span.input, span.output
         if asked is None and answered is None:
             continue
-        return [*_said(asked, "user"), *_said(answered, "assistant")]
+        return [*said(asked, "user"), *said(answered, "assistant")]
     return []
 
 
-def _said(value: Any, role: str) -> list[Shown]:
+def said(value: Any, role: str) -> list[Shown]:
     if value is None or value == "" or value == []:
         return []
     found = messages(value)
