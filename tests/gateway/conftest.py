@@ -95,7 +95,7 @@ class Served:
         self._ready = threading.Event()
         self._thread.start()
         assert self._ready.wait(20)
-        self.origin = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

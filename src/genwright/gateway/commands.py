@@ -17,9 +17,7 @@ app = typer.Typer(help="Model providers and what they were used for.", no_args_i
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="First part of the model names, e.g. openai.")],
-    kind: Annotated[
-        str, typer.Option(help="A known service (`providers kinds`) or openai-compatible; else taken from the name.")
-    ] = "",
+    kind: Annotated[str, typer.Option(help="A known service (`providers kinds`) or openai-compatible; else the name.")] = "",
     url: Annotated[str, typer.Option(help="Its address, where it is not the usual one, e.g. http://host:8000/v1.")] = "",
     key: Annotated[str, typer.Option(help="Its API key; - reads it from standard input.")] = "",
     key_env: Annotated[str, typer.Option(help="Read the key from this variable of your shell.")] = "",

@@ -43,7 +43,7 @@ async def remove_provider(request: Request, name: str, actor: Actor = Depends(ne
 
 
 @router.post("/providers/{name}/test", operation_id="gateway.test_provider")
-async def test_provider(request: Request, name: str, actor: Actor = Depends(needs("write"))) -> Response:
+async def try_provider(request: Request, name: str, actor: Actor = Depends(needs("write"))) -> Response:
     """Ask a provider for its models; its failure is the result."""
     return reply(await request.app.state.gateway.test_provider(actor, name))
 

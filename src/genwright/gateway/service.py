@@ -22,6 +22,7 @@ from genwright.gateway.directory import Directory
 from genwright.gateway.ledger import Ledger
 from genwright.gateway.providers import table
 from genwright.gateway.providers.base import Embedded
+from genwright.gateway.providers.table import operator_hosts
 from genwright.gateway.rails import Rails
 from genwright.gateway.types import (
     Answer,
@@ -41,7 +42,7 @@ from genwright.vocab import PROMPT
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Answer", "Call", "Chunk", "Gateway"]
+__all__ = ["Answer", "Call", "Chunk", "Gateway", "operator_hosts"]
 
 Target = Callable[[Actor, str, Call], AsyncIterator[Chunk | Answer]]
 
