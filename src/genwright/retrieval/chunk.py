@@ -25,7 +25,7 @@ SMALL = 40
 MAX_PATH_CHARS = 160
 
 _PARAGRAPH = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
-_SENTENCE = re.compile(r"(?<=[.!?。！？])[\"')\]]*\s+(?=\S)|\n(?=\S*[ \t]*[-*•|]|[ \t]*\d+[.)] )")
+_SENTENCE = re.compile(r"(?:(?<=[.!?。！？])|(?<=[.!?][\"')\]]))\s+|(?<=[。！？])|\n(?=[ \t]*(?:[-*•|]|\d+[.)]) )")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~).*?^ {0,3}(?:```|~~~)[ \t]*$", re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"\S+\s*")
 
@@ -78,32 +78,30 @@ class _Ruler:
 
 
 def _sections(parsed: Parsed, ruler: _Ruler) -> Iterator[Section]:
-    """(heading path, start, end) of every section with something in it; small ones joined."""
+    """(heading path, start, end) of every section with something in it.
+
+    A small one goes with the first section below it, under that one's path; small ones side by side go together, under what
+    they have in common.
+    """
     held: Section | None = None
-    for found in _raw_sections(parsed.text, parsed.headings):
-        section = found
+    siblings = False  # whether what is held has been put together from sections side by side
+    for path, start, end in _raw_sections(parsed.text, parsed.headings):
+        small = ruler.count(start, end) < SMALL
+        section: Section = (path, start, end)
         if held is not None:
-            joined = _join(held, found)
-            if joined is None:
-                yield held
+            if not siblings and path[: len(held[0])] == held[0]:
+                section = (path, held[1], end)
+            elif small and path[:-1] == (held[0] if siblings else held[0][:-1]):
+                section, siblings = (path[:-1], held[1], end), True
             else:
-                section = joined
-        if ruler.count(section[1], section[2]) < SMALL:
-            held = section
-        else:
-            held = None
+                yield held
+                siblings = False
+        held = section if ruler.count(section[1], section[2]) < SMALL else None
+        if held is None:
             yield section
+            siblings = False
     if held is not None:
         yield held
-
-
-def _join(first: Section, second: Section) -> Section | None:
-    """Both as one section if they are of one parent or the second lies in the first; the path is what they have in common."""
-    parent = first[0][:-1]
-    if second[0][: len(parent)] != parent or len(second[0]) < len(first[0]):
-        return None
-    path = second[0] if second[0][: len(first[0])] == first[0] else parent
-    return path, first[1], second[2]
 
 
 def _raw_sections(text: str, headings: list[Heading]) -> Iterator[Section]:

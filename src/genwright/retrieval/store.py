@@ -99,7 +99,7 @@ def parsed_text(connection: Connection, scope: Scope, digest: str, name: str) ->
     query = sa.select(parsed_texts.c.name, parsed_texts.c.text_digest).where(
         parsed_texts.c.workspace == scope.workspace, parsed_texts.c.project == scope.project, parsed_texts.c.digest == digest
     )
-    rows = {found: text for found, text in connection.execute(query.order_by(parsed_texts.c.name)).tuples()}  # noqa: C416
+    rows = {found: text for found, text in connection.execute(query.order_by(parsed_texts.c.name))}  # noqa: C416
     if not rows:
         return None
     chosen = name if name in rows else next(iter(rows))

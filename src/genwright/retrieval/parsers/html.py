@@ -20,6 +20,8 @@ _BLOCKS = frozenset(
         "figcaption", "details", "summary", "address", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "dt", "dd", "li", "body",
     )
 )  # fmt: skip
+_TIGHT = frozenset(("li", "tr", "dt", "dd"))
+"""Blocks that are lines, not paragraphs."""
 _SPACE = re.compile(r"[ \t\r\n\f\u00a0]+")
 _DECLARED = re.compile(rb"<meta[^>]+charset=[\"']?([\w-]+)", re.IGNORECASE)
 _MAX_DEPTH = 400
@@ -58,6 +60,7 @@ class _Writer:
         self._parts: list[str] = []
         self._length = 0
         self._open = False  # whether the last part may be continued in the same line
+        self._newlines = 0  # at the end of the text
         self.headings: list[Heading] = []
 
     def text(self) -> str:
@@ -68,7 +71,7 @@ class _Writer:
         if tag in _DROPPED or not tag or depth > _MAX_DEPTH or element.get("hidden") is not None:
             return
         if tag in _BLOCKS:
-            self._break()
+            self._break(1 if tag in _TIGHT else 2)
         if tag == "br":
             self._put("\n")
         heading = len(tag) == 2 and tag[0] == "h" and tag[1].isdigit()
@@ -88,7 +91,7 @@ class _Writer:
         if tag in ("td", "th"):
             self._put(" | ")
         if tag in _BLOCKS:
-            self._break(tight=tag in ("li", "tr", "dt", "dd"))
+            self._break(1 if tag in _TIGHT else 2)
 
     def _words(self, text: str | None) -> None:
         if not text:
@@ -103,9 +106,9 @@ class _Writer:
         self._parts.append(text)
         self._length += len(text)
         self._open = not text.endswith("\n")
+        self._newlines = len(text) - len(text.rstrip("\n")) + (self._newlines if not text.strip("\n") else 0)
 
-    def _break(self, tight: bool = False) -> None:
-        if self._open and not (self._parts and self._parts[-1] == "- "):
-            self._put("\n" if tight else "\n\n")
-        elif not tight and self._parts and self._parts[-1] == "\n":
-            self._put("\n")
+    def _break(self, newlines: int) -> None:
+        """End the line, with an empty one after it if `newlines` is 2; nothing at the beginning or after a bullet."""
+        if self._parts and self._parts[-1] != "- " and self._newlines < newlines:
+            self._put("\n" * (newlines - self._newlines))

@@ -59,7 +59,9 @@ _INLINE = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]+")
 def markdown(data: bytes, name: str) -> Parsed:
     """Markdown: `#` and underlined headings outside of code; the title of a front matter."""
     text = decode(data)
-    return Parsed(text, _front_matter_title(text), markdown_headings(text))
+    matter = _front_matter(text)
+    title = _TITLE.search(matter)
+    return Parsed(text, title[1] if title else "", markdown_headings(text[len(matter) :], len(matter)))
 
 
 def markdown_headings(text: str, offset: int = 0) -> list[Heading]:
@@ -85,12 +87,13 @@ def _plain(markup: str) -> str:
     return _INLINE.sub(lambda found: found[1] or "", markup).strip()
 
 
-def _front_matter_title(text: str) -> str:
-    if not text.startswith("---\n"):
-        return ""
-    head = text[4 : text.find("\n---", 4)]
-    found = re.search(r"^title:[ \t]*['\"]?(.+?)['\"]?[ \t]*$", head, re.MULTILINE)
-    return found[1] if found else ""
+_TITLE = re.compile(r"^title:[ \t]*['\"]?(.+?)['\"]?[ \t]*$", re.MULTILINE)
+
+
+def _front_matter(text: str) -> str:
+    """The block of settings between `---` lines at the head of the text, or nothing."""
+    end = text.find("\n---\n", 3) if text.startswith("---\n") else -1
+    return text[: end + 5] if end > 0 else ""
 
 
 _UNDERLINE = re.compile(r"^([=\-`:.'\"~^_*+#<>])\1{2,}[ \t]*$")
