@@ -153,7 +153,7 @@ def app() -> Starlette:
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-genwright-trace": "f" * 32})
 
     async def score(request: Request) -> Response:
-        request.app.state.scores.append(await request.json())
+        request.app.state.scores.append({"trace_id": request.path_params["trace"], **await request.json()})
         return JSONResponse({"ok": True})
 
     served = Starlette(

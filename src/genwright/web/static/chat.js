@@ -21,6 +21,13 @@
   }
   genwright.events = events;
 
+  const REFUSED = "content_policy_error"; // a guard said no: not a fault, so it does not look like one
+  const refusal = (text, status) => {
+    let refused = false;
+    try { refused = JSON.parse(text).error?.type === REFUSED; } catch { /* not JSON: a fault */ }
+    return Object.assign(new Error(genwright.errorText(text) || `The server answered ${status}.`), { refused });
+  };
+
   const button = (name, label, attributes = {}) => el("button", { type: "button", class: "button quiet small icon-only", "aria-label": label, title: label, ...attributes }, icon(name));
 
   class Chat {
@@ -70,7 +77,7 @@
         await this.ask(answer);
       } catch (error) {
         if (error.name === "AbortError") answer.foot.append("Stopped. ");
-        else this.fail(answer, error.message);
+        else this.fail(answer, error);
       }
       answer.node.classList.remove("streaming");
       genwright.markdown(answer.text, answer.content);
@@ -87,7 +94,7 @@
         body: JSON.stringify({ model: this.options.model, messages: this.messages, stream: true, stream_options: { include_usage: true } }),
       });
       answer.trace = response.headers.get("x-genwright-trace");
-      if (!response.ok) throw new Error(genwright.errorText(await response.text()) || `The server answered ${response.status}.`);
+      if (!response.ok) throw refusal(await response.text(), response.status);
       for await (const data of events(response)) {
         if (data === "[DONE]") return;
         this.take(answer, JSON.parse(data));
@@ -95,7 +102,7 @@
     }
 
     take(answer, chunk) {
-      if (chunk.error) throw new Error(chunk.error.message || "The answer broke off.");
+      if (chunk.error) throw Object.assign(new Error(chunk.error.message || "The answer broke off."), { refused: chunk.error.type === REFUSED });
       const choice = chunk.choices?.[0];
       answer.content += choice?.delta?.content || "";
       answer.usage = chunk.usage || answer.usage;
@@ -110,9 +117,9 @@
       });
     }
 
-    fail(answer, message) {
-      answer.node.classList.add("failed");
-      answer.error = `${message} Your question is kept above; ask again when you like.`;
+    fail(answer, error) {
+      answer.node.classList.add(error.refused ? "refused" : "failed");
+      answer.error = error.refused ? error.message : `${error.message} Your question is kept above; ask again when you like.`;
     }
 
     finish(answer) {
@@ -123,7 +130,7 @@
       });
       if (content) foot.append(button("copy", "Copy answer", { "data-copy": content }));
       if (trace && content && this.options.feedback) foot.append(this.feedback(answer));
-      if (trace && this.options.trace) foot.append(el("a", { href: this.options.trace.replace("{trace}", trace) }, "Trace and reasons"));
+      if (trace && this.options.trace) foot.append(el("a", { href: this.options.trace.replace("{trace}", trace) }, content ? "Why this answer?" : "What happened?"));
       if (answer.usage) foot.append(el("span", {}, `· ${answer.usage.total_tokens.toLocaleString("en")} tokens`));
       this.log.scrollTop = this.log.scrollHeight;
       document.getElementById("announce").textContent = content ? "Answer complete" : "No answer";
@@ -139,7 +146,7 @@
 
     passage(source) {
       const title = source.title || source.name || "Passage";
-      const address = (this.options.document || "").replace(/\{(document|start|end)\}/g, (_, field) => encodeURIComponent(source[field] ?? ""));
+      const address = (this.options.document || "").replace(/\{(document|name|start|end)\}/g, (_, field) => encodeURIComponent(source[field] ?? ""));
       const head = el("header", {}, el("span", { class: "pill info" }, String(source.n)), address ? el("a", { href: address, class: "source" }, title) : el("span", { class: "source" }, title));
       if (source.heading && source.heading !== title) head.append(el("span", { class: "small muted" }, source.heading));
       if (Number.isInteger(source.start)) head.append(el("span", { class: "small muted" }, `characters ${source.start}–${source.end}`));
@@ -177,7 +184,7 @@
       try {
         const response = await fetch(this.options.feedback.replace("{trace}", answer.trace), {
           method: "POST", credentials: "same-origin", headers: { "content-type": "application/json" },
-          body: JSON.stringify({ trace_id: answer.trace, name: "feedback", value, source: "user", comment }),
+          body: JSON.stringify({ name: "feedback", value, source: "user", comment }),
         });
         if (response.ok) return true;
         genwright.toast(genwright.errorText(await response.text()) || "The feedback was not saved. Try again.", "bad");
