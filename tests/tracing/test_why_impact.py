@@ -90,7 +90,7 @@ async def test_why_names_every_cause(house):
     assert (why.input, why.output) == ("What is a lambda?", "A small function [1].")
     assert why.release["number"] == 1
     moved = why.release["promoted"][0]
-    assert (moved["label"], moved["by"], moved["note"]) == ("production", "key_1", "passed its gate")
+    assert (moved["label"], moved["by"], moved["note"]) == ("production", house.actor.id, "passed its gate")
     assert moved["at_ns"] > 0
     prompt = why.prompts[0]
     assert (prompt["ref"], prompt["number"], prompt["variables"]) == (house.prompt.ref, 1, {"question": "What is a lambda?"})
@@ -138,7 +138,7 @@ async def test_why_reads_well_as_text(house):
     import msgspec
 
     text = "\n".join(why_lines(msgspec.to_builtins(await house.tracing.why(SCOPE, house.trace_id))))
-    for part in ("production by key_1", "[1] cited: lambda.txt, characters 5–40 (Lambdas), score 0.75", "40 → 5 tokens",
+    for part in ("production by key_test", "[1] cited: lambda.txt, characters 5–40 (Lambdas), score 0.75", "40 → 5 tokens",
                  "dropped by a guard", "groundedness: 0.5", "Not known:", "says ignore"):  # fmt: skip
         assert part in text
 
