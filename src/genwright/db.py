@@ -174,7 +174,11 @@ class Database:
         driver = connection.connection.driver_connection
         assert driver is not None
         cursor = driver.cursor()
-        cursor.execute("BEGIN" if self.postgres else "BEGIN IMMEDIATE")
+        if self.postgres:  # one writer at a time, among all servers too: read-then-write is safe, and groups cannot deadlock
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"genwright {self.name}",))
+        else:
+            cursor.execute("BEGIN IMMEDIATE")
         results: list[tuple[Future, Any, BaseException | None]] = []
         for function, args, raw, future in group:
             cursor.execute("SAVEPOINT one")

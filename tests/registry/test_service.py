@@ -208,6 +208,28 @@ async def test_two_servers_on_one_postgres_lose_nothing(databases, database_url,
         second.close()
 
 
+async def test_two_servers_that_write_in_opposite_order_do_not_lock_each_other_out(databases, database_url):
+    if not database_url:
+        pytest.skip("one server per SQLite file: the lock file sees to it")
+    from genwright.db import Database
+
+    first, second = databases["registry"], Database("registry", database_url)
+
+    def write(database, who, n):
+        content = {"n": n, "who": who}
+        new = store.NewVersion("tool", f"t{n}", content, store.content_digest("tool", content), "", [], [], None, who)
+        return asyncio.wrap_future(database.submit(store.put, Scope(f"w{n % 4}"), new))
+
+    try:
+        writes = [write(*one) for n in range(32) for one in ((first, "first", n), (second, "second", 31 - n))]
+        numbers = [version.number for version, _ in await asyncio.gather(*writes)]
+        assert sorted(numbers) == [1] * 32 + [2] * 32
+        for n in range(4):
+            assert (await Audit(second).verify(Scope(f"w{n}"))).checked == 16
+    finally:
+        second.close()
+
+
 @pytest.mark.parametrize("expected", [1, 7])
 async def test_a_writer_who_saw_what_never_was(registry, actor, scope, expected):
     with pytest.raises(Conflict, match="does not exist"):
