@@ -73,7 +73,16 @@ class House:
         self.retrieval = Retrieval(registry_db, self.registry, self.tracing, self.gateway, self.blobs, self.jobs, settings)
         self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)
         self.datasets = Datasets(self.registry, self.blobs, self.tracing)
-        self.evals = Evals(registry_db, self.registry, self.tracing, self.gateway, self.datasets, self.jobs)
+        self.evals = Evals(
+            registry_db,
+            self.registry,
+            self.tracing,
+            self.gateway,
+            self.datasets,
+            self.jobs,
+            agents=self.agents,
+            guardrails=self.guardrails,
+        )
         self.releases = Releases(self.registry, self.agents, self.evals, self.blobs, settings)
         # What a hot path needs from a room to its right: this table, and only this.
         self.gateway.targets["app"] = self.agents.run

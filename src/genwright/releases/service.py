@@ -148,10 +148,8 @@ class Releases:
     async def _judge(self, actor: Actor, release: Version, spec: dict[str, Any], evidence: Evidence) -> Any:
         """The gate's result over the evidence: a paired comparison with what stands there now, and the safety suites."""
         scope = actor.scope
-        comparison = None
-        if evidence.run and evidence.baseline:
+        if evidence.run:
             await self._own_run(scope, evidence.run, release)
-            comparison = await self._evals.compare(scope, evidence.baseline, evidence.run)
         elif spec.get("not_worse") and await self._stands(scope, release.name):
             raise Invalid(
                 f"The gate of {release.name} compares with what stands there. Nothing was moved. Give the runs of both: "
@@ -159,10 +157,10 @@ class Releases:
                 code="evidence_missing",
             )
         safety = None
-        if spec.get("safety"):
+        if spec.get("safety", True):
             resolved = await self.resolve(scope, release.name, release.digest)
-            safety = await self._evals.safety(actor, f"app/{release.name}@{release.digest}", resolved)
-        return self._evals.gate(comparison, safety, spec)
+            safety = await self._evals.safety(actor, f"app/{release.name}@{release.digest}", resolved=resolved)
+        return await self._evals.gate(scope, evidence.run or None, evidence.baseline or None, safety, spec)
 
     async def _stands(self, scope: Scope, app: str) -> bool:
         return any(label.label == PRODUCTION for label in await self._registry.labels(scope, "release", app))

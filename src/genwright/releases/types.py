@@ -106,4 +106,4 @@ class Promotion(msgspec.Struct, frozen=True):
     gate: dict[str, Any] | None = None
     """Result of the gate as evals gives it; None where no gate is set."""
     undecided: bool = False
-    """The data cannot tell the two apart: promoted because it is not worse, not because it is better."""
+    """Refused not because it is worse, but because the data cannot show that it is not: more items would decide."""
