@@ -7,6 +7,7 @@ kept in memory by code, so that a call costs one HMAC. Knows nothing of cookies'
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 from collections.abc import Awaitable, Callable
 
@@ -47,7 +48,7 @@ class Access:
     async def actor_for_key(self, key: str) -> Actor:
         """The actor of an API key. Raises Unauthenticated if it is not known, revoked or expired."""
         code = self._code("key", key)
-        if code == self._local_code:
+        if hmac.compare_digest(code, self._local_code):
             return Actor(Scope(), "local", "this machine", "key", "admin")
         actor = self._remembered(code) or await self._look_up(code, store.key_actor)
         if actor is None:
