@@ -43,6 +43,8 @@ def routers(rooms: tuple[str, ...]) -> list[Any]:
     found = []
     for module in [f"genwright.{room}.{part}" for room in rooms for part in ("routes", "pages")] + [
         "genwright.web.jobs",
+        "genwright.web.jobs_pages",
+        "genwright.web.overview",
         "genwright.web.house",
     ]:
         if importlib.util.find_spec(module) is not None:

@@ -18,7 +18,7 @@
     const probe = document.body.appendChild(document.createElement("span"));
     const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
     const result = { text: colour("text"), muted: colour("muted"), line: colour("line"), surface: colour("surface"),
-      series: ["link", "teal", "violet", "warn", "rose", "good"].map(colour), soft: colour("accent-soft") };
+      series: ["link", "teal", "violet", "warn", "rose", "good"].map(colour), soft: colour("accent-soft"), good: colour("good"), warn: colour("warn"), bad: colour("bad") };
     probe.remove();
     return result;
   };
@@ -66,7 +66,7 @@
       if (spec.horizontal) { options.xAxis = { ...values, splitNumber: 3 }; options.yAxis = { ...labels, ...names, inverse: true }; }
       options.tooltip.axisPointer = { type: "shadow", shadowStyle: { color: colours.soft, opacity: 0.5 } };
       options.series = spec.series.map((series, at) => ({
-        type: "bar", name: series.name, data: series.values, stack: spec.stacked ? "all" : undefined, barMaxWidth: 28,
+        type: "bar", name: series.name, data: series.values, color: colours[series.tone], stack: spec.stacked ? "all" : undefined, barMaxWidth: 28,
         itemStyle: { borderRadius: spec.stacked ? 0 : spec.horizontal ? [0, 3, 3, 0] : [3, 3, 0, 0] }, markLine: spec.horizontal ? undefined : errorBars(series, spec.x, at, colours),
       }));
       return options;
