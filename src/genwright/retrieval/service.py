@@ -188,13 +188,28 @@ class Retrieval:
 
     # -- search
 
-    async def search(self, actor: Actor, index: str | Version, query: str, *, mode: str = "hybrid", k: int = 5) -> list[Passage]:
-        """The k passages of an index version (a ref, or the version itself) that answer the query best, best first."""
+    async def search(
+        self,
+        actor: Actor,
+        index: str | Version,
+        query: str,
+        *,
+        mode: str = "hybrid",
+        k: int = 5,
+        parent: tuple[str, str] | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> list[Passage]:
+        """The k passages of an index version (a ref, or the version itself) that answer the query best, best first.
+
+        `parent` (trace id, span id) and `attributes` go onto the retrieval span.
+        """
         actor.need("call")
         _check_search(query, mode, k)
         version = await self._registry.get(actor.scope, index, "index") if isinstance(index, str) else index
         model = version.content["embedding"]["model"]
-        with self._tracing.span(actor, f"retrieval {version.name}", operation="retrieval") as span:
+        with self._tracing.span(actor, f"retrieval {version.name}", operation="retrieval", parent=parent) as span:
+            for key, value in (attributes or {}).items():
+                span.set(key, value)
             span.input = query
             span.set(INDEX, version.ref)
             span.set("genwright.mode", mode)
