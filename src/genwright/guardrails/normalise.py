@@ -94,12 +94,17 @@ def _decoded(text: str, base: str) -> Iterator[tuple[str, str]]:
         yield "rot13", codecs.encode(base, "rot13")
     if any(word in base for word in _REVERSED):
         yield "reversed", base[::-1]
+    # Figures and initials are everywhere: these two count only where they bring a telling word to light.
     spaced = _SPACED.sub(_join, base)
-    if spaced != base:
+    if spaced != base and _tells(spaced, base):
         yield "spaced", spaced
     unleet = _LEET.sub(lambda match: match[0].translate(_UNLEET), base)
-    if unleet != base:
+    if unleet != base and _tells(unleet, base):
         yield "leetspeak", unleet
+
+
+def _tells(decoded: str, base: str) -> bool:
+    return any(decoded.count(word) > base.count(word) for word in _WORDS)
 
 
 def _fold(match: re.Match[str]) -> str:

@@ -16,8 +16,14 @@ from genwright.guardrails.types import Hit
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9_.+%-])(?<!://)[A-Za-z0-9_.+%-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w-])"
 )
-_CARD = re.compile(r"(?<![\w.+-])(?:\d{4}([ -]?)\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -]?)\d{6}\2\d{4,5})(?![\w-])(?!\.\d)")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,4})?)(?![A-Za-z0-9])")
+# Sixteen digits and more in groups of four; American Express and Diners; old JCB; short Maestro.
+_CARD = re.compile(
+    r"(?<![\w.+-])(?:\d{4}([ -]?)\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -]?)\d{6}\2\d{4,5}|(?:1800|2131)\d{11}"
+    r"|(?:5018|5020|5038|5893|6304|6759|676[123])\d{8})(?![\w-])(?!\.\d)"
+)
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])(?:[a-z]{2}\d{2}[a-z0-9]{11,30}|[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,4})?))(?![A-Za-z0-9])"
+)
 _SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
 _PHONE = re.compile(r"(?<![\w+./-])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,4}\)?){2,6}(?![\w-])")
 _IPV4 = re.compile(r"(?<![\w.=-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-])(?!\.\d)")
@@ -44,13 +50,13 @@ def luhn(digits: str) -> bool:
 
 def _card(found: str) -> int:
     digits = re.sub(r"\D", "", found)
-    fits = 12 < len(digits) < 20 and digits[0] in "23456" and len(set(digits)) > 2
+    fits = len(digits) < 20 and (digits[0] in "23456" or digits.startswith("1800")) and len(set(digits)) > 2
     return len(found) if fits and luhn(digits) else 0
 
 
 def _iban(found: str) -> int:
     """Length of the IBAN at the start of what was found: further words in capitals may follow it."""
-    need = IBAN_LENGTH.get(found[:2], 0)
+    need = IBAN_LENGTH.get(found[:2].upper(), 0)
     taken = 0
     for at, char in enumerate(found):
         taken += char != " "
