@@ -17,6 +17,8 @@ POINTS = (
     "registry.after_put",
     "gateway.after_reserve",
     "gateway.before_settle",
+    "evals.before_record",
+    "evals.after_record",
 )
 
 _name, _, _count = os.environ.get("CRASH_AT", "").partition(":")

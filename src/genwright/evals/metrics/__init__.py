@@ -1,0 +1,1 @@
+"""Metrics: one file a family; each metric a small class with its card."""
