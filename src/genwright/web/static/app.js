@@ -136,6 +136,7 @@
     else if (target.matches("[data-menu]")) setMenu(target.getAttribute("aria-expanded") !== "true");
     else if (target.matches("[data-open]")) document.getElementById(target.dataset.open)?.showModal();
     else if (target.matches("[data-close]")) target.closest("dialog")?.close();
+    else if (target.matches("[data-cite]") && !target.closest("[data-chat]")) document.getElementById(`passage-${target.dataset.cite}`)?.scrollIntoView({ behavior: "smooth", block: "center" });
     else if (target.matches("[data-back]")) { event.preventDefault(); history.back(); }
     else if (target.matches("dialog") && event.target === target) target.close(); // the backdrop
   });
