@@ -12,7 +12,7 @@ from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Invalid, Missing
 from genwright.tracing import show
-from genwright.tracing.types import Span, Trace, TraceFilter
+from genwright.tracing.types import Span, Trace, TraceFilter, Why, WhyNode
 from genwright.web.forms import address, read_form
 
 router = APIRouter(prefix="/w/{workspace}/tracing", include_in_schema=False)
@@ -160,17 +160,16 @@ async def why(request: Request, trace_id: str, actor: Actor = Depends(needs("rea
     return request.app.state.pages.render(request, "tracing/why.html", **show_why(found, actor.scope.workspace))
 
 
-def show_why(found: Any, workspace: str) -> dict[str, Any]:
+def show_why(found: Why, workspace: str) -> dict[str, Any]:
     """Context of the why page: the graph's nodes and edges, what was asked and answered."""
     from genwright.web.graph import Edge, Node
 
-    nodes = [
-        Node(
-            node.id, node.title, "trace" if node.kind == "answer" else node.kind, url=f"/w/{workspace}{node.href}" if node.href else "",
-            focus=node.kind == "answer",
-        )
-        for node in found.nodes
-    ]  # fmt: skip
+    base = f"/w/{workspace}"
+    nodes = []
+    for node in found.nodes:
+        kind = {"answer": "trace", "passage": "chunk", "embedding_model": "model"}.get(node.kind, node.kind)
+        href = node.href or _href(node)
+        nodes.append(Node(node.id, node.title, kind, url=base + href if href else "", focus=node.kind == "answer"))
     return {
         "why": found,
         "nodes": nodes,
@@ -179,6 +178,15 @@ def show_why(found: Any, workspace: str) -> dict[str, Any]:
         "answered": show.said(found.output, "assistant"),
         "readable": show.readable,
     }
+
+
+def _href(node: WhyNode) -> str:
+    """Pages of things that other rooms keep."""
+    if node.kind == "document":
+        return f"/documents/{node.facts.get('digest', '')}"
+    if node.kind == "run":
+        return f"/evals/{node.title}"
+    return ""
 
 
 def _about(found: Trace, actor: Actor) -> dict[str, Any]:
