@@ -49,7 +49,7 @@ class Target:
             self.answered[question] += 1
             yield Answer(
                 assistant(text), finish_reason="stop", usage=Usage(10, 5), model="m", provider="p", cost_nano_usd=1000,
-                trace_id=root.trace_id, extra={"trace": root.trace_id, "passages": passages},
+                trace_id=root.trace_id, extra={"genwright": {"trace": root.trace_id, "passages": passages}},
             )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class Chain:
         self._policy_ref = pin.ref if pin else ""
 
     async def stream(self, call: Call) -> AsyncIterator[Chunk | Answer]:
-        """Run all steps. The first chunk carries the trace, the release and the passages in `extra`."""
+        """Run all steps. The first chunk carries the trace, the release and the passages in `extra["genwright"]`."""
         resolved, rooms = self._resolved, self._rooms
         name = f"app {resolved.name}"
         with rooms.tracing.span(self._actor, name, operation="invoke_agent", parent=call.parent) as root:
@@ -74,7 +74,8 @@ class Chain:
             at = next(index for index, step in enumerate(steps) if isinstance(step, ModelStep))
             for step in steps[:at]:
                 await self._before(step, state, here)
-            extra = {"trace": root.trace_id, "release": resolved.ref, "passages": msgspec.to_builtins(state.shown())}
+            told = {"trace": root.trace_id, "release": resolved.ref, "passages": msgspec.to_builtins(state.shown())}
+            extra = {"genwright": told}
             yield Chunk(extra=extra)
             guards = [step for step in steps[at + 1 :] if isinstance(step, GuardStep)]
             async for chunk in self._model(steps[at], guards, state, here):  # type: ignore[arg-type]
@@ -186,7 +187,7 @@ class Chain:
         else:
             source = self._rooms.gateway.stream(self._actor, self._call(step, state, here))
         output = [guard for guard in guards if guard.rail == "output"] if self._policy else []
-        window = self._rooms.guardrails.stream(self._policy) if output and self._streams() else None
+        window = self._rooms.guardrails.stream(self._policy) if output and self._policy and self._streams() else None
         held: list[str] = []
         async for item in source:
             if isinstance(item, Answer):

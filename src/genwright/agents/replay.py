@@ -90,7 +90,7 @@ async def _run(chain: Chain, messages: list[Message], recorded: str, trace_id: s
     except Error as problem:  # a block or a failing provider is a result of a replay, not its end
         error = problem.message
     text = answer.message.text if answer else ""
-    passages = (answer.extra or {}).get("passages", []) if answer else []
+    passages = (answer.extra or {}).get("genwright", {}).get("passages", []) if answer else []
     return ReplayRun(
         trace_id=answer.trace_id if answer else "",
         text=text,
@@ -112,7 +112,9 @@ def _tape(trace: Any, steps: list[Any], notes: list[str]) -> Tape:
         if isinstance(step, PromptStep):
             continue  # a prompt is rendered for the model step; when that is fed, nothing of it is needed
         span = by_step.get(step.id)
-        if span is None or span.output is None:
+        if isinstance(step, RetrieveStep) and span is not None:
+            outputs[step.id] = span.attributes.get("gen_ai.retrieval.documents", [])
+        elif span is None or span.output is None:
             notes.append(f"Step '{step.id}' was not recorded, so it ran again.")
         elif isinstance(step, ModelStep):
             outputs[step.id] = _text_of(span.output)

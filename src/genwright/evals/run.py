@@ -179,7 +179,7 @@ def fill(item: RunItem, answer: Answer) -> None:
 
 def passages_of(answer: Answer) -> list[Passage]:
     """The passages that an app says it answered from; none for plain models."""
-    return msgspec.convert((answer.extra or {}).get("passages") or [], list[Passage])
+    return msgspec.convert((answer.extra or {}).get("genwright", {}).get("passages") or [], list[Passage])
 
 
 def _fail(item: RunItem, error: str, code: str) -> None:
