@@ -83,6 +83,9 @@ def _create(connection: sa.Connection, metadata: sa.MetaData) -> None:
 class Served:
     """The house behind a real server in a thread; `run` runs a coroutine on the server's loop."""
 
+    admin = ADMIN
+    scope = SCOPE
+
     def __init__(self, home: Path):
         import uvicorn
 

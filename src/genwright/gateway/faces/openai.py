@@ -181,19 +181,11 @@ class StreamWriter:
 
     def chunk(self, chunk: Chunk) -> bytes:
         """Bytes to send; empty if the client is to get nothing."""
-        bare = chunk.usage is not None and not (chunk.text or chunk.finish_reason or chunk.tool_calls or chunk.reasoning)
-        if bare and not chunk.extra:
-            if not self._usage:
-                return b""
-            self._usage_sent = True
         if chunk.raw and chunk.dialect == wire.DIALECT:
-            if chunk.response_id:
-                self._id, self._model = chunk.response_id, chunk.model or self._model
-            self._begun.add(chunk.index)
-            return sse.frame(chunk.raw)
-        self._model = chunk.model or self._model
-        if bare and not chunk.extra:
-            return self._event([], chunk)
+            return self._as_it_came(chunk)
+        self._id, self._model = chunk.response_id or self._id, chunk.model or self._model
+        if not (chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason or chunk.extra):
+            return b""
         delta: dict[str, Any] = {}
         if chunk.index not in self._begun:
             self._begun.add(chunk.index)
@@ -207,6 +199,15 @@ class StreamWriter:
         return self._event(
             [{"index": chunk.index, "delta": delta, "logprobs": None, "finish_reason": chunk.finish_reason or None}], chunk
         )
+
+    def _as_it_came(self, chunk: Chunk) -> bytes:
+        if chunk.event == wire.USAGE:
+            if not self._usage:
+                return b""
+            self._usage_sent = True
+        self._id, self._model = chunk.response_id or self._id, chunk.model or self._model
+        self._begun.add(chunk.index)
+        return sse.frame(chunk.raw)
 
     def _event(self, choices: list[dict[str, Any]], chunk: Chunk) -> bytes:
         data: dict[str, Any] = {

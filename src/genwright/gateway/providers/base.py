@@ -170,7 +170,7 @@ _KINDS: dict[int, type[Upstream]] = {
 
 def refusal(name: str, status: int, headers: dict[str, str], body: bytes) -> Error:
     """A provider's error answer as ours, by its status; its own words are kept, unless they may show a part of the key."""
-    message, code, param = error_words(body)
+    message, code, param, _ = error_words(body)
     kind = _KINDS.get(status, Upstream)
     details: dict[str, Any] = {"provider": name, "upstream_status": status}
     if kind is UpstreamAuth:
@@ -188,28 +188,30 @@ def refusal(name: str, status: int, headers: dict[str, str], body: bytes) -> Err
     return kind(text, **details)
 
 
-def error_words(body: bytes) -> tuple[str, str, str]:
-    """(message, code, param) of an error body of any provider, as far as it has them."""
+def error_words(body: bytes) -> tuple[str, str, str, str]:
+    """(message, code, param, type) of an error body of any provider, as far as it has them."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return body[:300].decode("utf-8", "replace").strip(), "", ""
+        return body[:300].decode("utf-8", "replace").strip(), "", "", ""
     if isinstance(decoded, list) and decoded:  # Google's compatible face
         decoded = decoded[0]
     error: Any = decoded.get("error", decoded) if isinstance(decoded, dict) else decoded
     if not isinstance(error, dict):
-        return str(error)[:500], "", ""
+        return str(error)[:500], "", "", ""
     message = error.get("message") or error.get("detail") or ""
-    code = error.get("code") or error.get("type") or ""
-    return str(message)[:500], str(code)[:100], str(error.get("param") or "")[:100]
+    code, param, kind = (error.get(name) for name in ("code", "param", "type"))
+    code = code if isinstance(code, str) else ""  # OpenRouter and Google put the status there
+    return str(message)[:500], code[:100], str(param or "")[:100], str(kind or "")[:100]
 
 
 def stream_error(name: str, body: bytes) -> Error:
     """An error that came as an event in the middle of a stream."""
-    message, code, _ = error_words(body)
-    kind = UpstreamLimited if "rate_limit" in code or "overloaded" in code else Upstream
+    message, code, _, name_of_kind = error_words(body)
+    word = f"{code} {name_of_kind}"
+    kind = UpstreamLimited if "rate_limit" in word or "overloaded" in word else Upstream
     return kind(
-        f"{name} broke off with an error: {message or code or 'without a reason'}. What came is kept.", upstream_code=code
+        f"{name} broke off with an error: {message or word.strip() or 'without a reason'}. What came is kept.", upstream_code=code
     )
 
 

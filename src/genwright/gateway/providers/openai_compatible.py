@@ -160,6 +160,8 @@ class Reader:
             chunk.usage = wire.read_usage(decoded.usage)
         if decoded.choices:
             self._choice(decoded.choices[0], chunk)
+        elif decoded.usage:
+            chunk.event = wire.USAGE
         return chunk
 
     def _choice(self, choice: _Choice, chunk: Chunk) -> None:

@@ -16,6 +16,8 @@ from genwright.messages import Media, Message, Part, Reasoning, Text, ToolCall, 
 from genwright.prices import Usage
 
 DIALECT = "openai"
+USAGE = "usage"
+"""Name given to a stream's event that holds nothing but the usage."""
 
 
 def bad(param: str, message: str) -> Invalid:

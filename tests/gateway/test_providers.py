@@ -1,0 +1,235 @@
+"""Providers of a project: stored, sealed, bound to their address; the environment's; the ledger; apps and prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+import sqlalchemy as sa
+
+from genwright.access.types import Actor
+from genwright.errors import Forbidden, Invalid, Missing
+from genwright.gateway import store
+from genwright.gateway.providers import table
+from genwright.gateway.service import collect
+from genwright.gateway.types import Answer, Call, Chunk, PromptUse
+from genwright.messages import assistant, user
+from genwright.testing.provider import Fault, Reply
+from genwright.vocab import Scope
+
+SECRET = "sk-very-secret-123456"
+
+
+def test_credentials_are_sealed_and_bound_to_their_address(served, provider):
+    gateway = served.house.gateway
+
+    async def secret():
+        row = await served.house.databases["registry"].read(store.get_provider, served.scope, "mine")
+        return row.secret
+
+    added = served.run(gateway.add_provider(served.admin, "mine", "openai-compatible", provider.base_url, SECRET))
+    assert added.has_key
+    assert SECRET.encode() not in served.run(secret())
+    assert SECRET not in repr(served.run(gateway.list_providers(served.admin)))
+    kept = served.run(gateway.add_provider(served.admin, "mine", "openai-compatible", provider.base_url))
+    assert kept.has_key
+    moved = served.run(gateway.add_provider(served.admin, "mine", "openai-compatible", "http://127.0.0.1:9/v1"))
+    assert not moved.has_key
+    assert "voided" in moved.note
+    assert served.run(secret()) is None
+    back = served.run(gateway.add_provider(served.admin, "mine", "openai-compatible", provider.base_url))
+    assert not back.has_key
+    served.run(gateway.remove_provider(served.admin, "mine"))
+    with pytest.raises(Missing):
+        served.run(gateway.remove_provider(served.admin, "mine"))
+
+
+def test_a_sealed_key_moved_to_another_address_in_the_database_does_not_open(served, provider):
+    from genwright.errors import Error
+
+    gateway, registry = served.house.gateway, served.house.databases["registry"]
+
+    def move(connection):
+        connection.execute(
+            store.providers.update().where(store.providers.c.name == "bound").values(base_url="http://127.0.0.1:9/v1")
+        )
+
+    served.run(gateway.add_provider(served.admin, "bound", "openai-compatible", provider.base_url, SECRET))
+    served.run(registry.write(move))
+    with pytest.raises(Error, match=r"(?i)credential|seal|read|key"):
+        served.run(gateway.complete(served.admin, Call("bound/m", [user("x")])))
+    served.run(gateway.remove_provider(served.admin, "bound"))
+
+
+def test_wrong_providers_are_refused(served):
+    add = served.house.gateway.add_provider
+    for name, kind, url in [("app", "openai", ""), ("a/b", "openai", ""), ("x", "openai-compatible", ""),
+                            ("x", "openai", "ftp://host"), ("x", "openai", "http://user:pw@host/v1")]:  # fmt: skip
+        with pytest.raises(Invalid):
+            served.run(add(served.admin, name, kind, url, "k"))
+    with pytest.raises(Missing, match="openai"):
+        served.run(add(served.admin, "x", "opnai", "", "k"))
+    with pytest.raises(Forbidden):
+        served.run(add(Actor(served.scope, "k", "k", "key", "editor"), "x", "openai", "", "k"))
+
+
+def test_testing_a_provider(served, provider):
+    gateway = served.house.gateway
+    good = served.run(gateway.test_provider(served.admin, "test"))
+    assert (good.ok, good.models) == (True, ["test-model"])
+    served.run(gateway.add_provider(served.admin, "wrong", "openai-compatible", provider.base_url, "sk-wrong"))
+    bad = served.run(gateway.test_provider(served.admin, "wrong"))
+    assert not bad.ok
+    assert "credentials" in bad.error
+    served.run(gateway.remove_provider(served.admin, "wrong"))
+
+
+def test_projects_do_not_see_each_others_providers(served):
+    other = Actor(Scope("default", "other"), "k", "k", "key", "admin")
+    with pytest.raises(Missing):
+        served.run(served.house.gateway.complete(other, Call("test/m", [user("x")])))
+    assert [p.name for p in served.run(served.house.gateway.list_providers(other)) if p.source == "stored"] == []
+
+
+def test_environment_makes_providers():
+    environment = {"OPENAI_API_KEY": "k1", "OPENAI_BASE_URL": "http://10.0.0.5:8000/v1/", "ANTHROPIC_API_KEY": "k2",
+                   "ANTHROPIC_BASE_URL": "http://10.0.0.6", "OLLAMA_BASE_URL": "http://localhost:11434/v1"}  # fmt: skip
+    assert table.from_environment(environment) == {
+        "openai": ("http://10.0.0.5:8000/v1", "k1"),
+        "anthropic": ("http://10.0.0.6/v1", "k2"),
+        "ollama": ("http://localhost:11434/v1", ""),
+    }
+    assert table.operator_hosts(environment) == ["10.0.0.5:8000", "10.0.0.6:80", "localhost:11434"]
+    assert table.from_environment({}) == {}
+
+
+@pytest.mark.parametrize("name", sorted(table.rows()))
+def test_rows_are_usable(name):
+    row = table.row(name)
+    assert row.dialect in table.DIALECTS.names()
+    assert name == "openai-compatible" or row.base_url.startswith("http")
+    assert row.key_env or not row.needs_key
+
+
+def test_private_addresses_need_the_operator(served):
+    gateway = served.house.gateway
+    served.run(gateway.add_provider(served.admin, "inside", "openai-compatible", "http://10.1.2.3/v1", "k"))
+    with pytest.raises(Forbidden):
+        served.run(gateway.complete(served.admin, Call("inside/m", [user("x")])))
+    served.run(gateway.remove_provider(served.admin, "inside"))
+
+
+def test_usage_sums(served, provider):
+    before = {(line.provider, line.model): line for line in served.run(served.house.gateway.usage(served.admin))}
+    assert ("test", "sums") not in before
+    provider.script([Reply("a b"), Reply("c"), Fault.status(500)], model="sums")
+    gateway = served.house.gateway
+    for _ in range(2):
+        served.run(gateway.complete(served.admin, Call("test/sums", [user("x y z")])))
+    from genwright.errors import Upstream
+
+    with pytest.raises(Upstream):
+        served.run(gateway.complete(served.admin, Call("test/sums", [user("x y z")])))
+    (line,) = [line for line in served.run(gateway.usage(served.admin)) if line.model == "sums"]
+    assert (line.calls, line.failed, line.input_tokens, line.output_tokens, line.unpriced) == (3, 1, 6, 3, 3)
+
+
+def test_ledger_equals_the_providers_own(served, provider):
+    """Many calls at once: what we noted is what was billed."""
+    gateway = served.house.gateway
+    billed = provider.billed_tokens
+
+    async def many():
+        calls = [Call("test/many", [user("word " * (i % 7 + 1))]) for i in range(60)]
+        await asyncio.gather(*(gateway.complete(served.admin, c) if i % 2 else collect(gateway.stream(served.admin, c))
+                               for i, c in enumerate(calls)))  # fmt: skip
+
+    served.run(many())
+    now = provider.billed_tokens
+    (line,) = [line for line in served.run(gateway.usage(served.admin)) if line.model == "many"]
+    assert (line.input_tokens, line.output_tokens) == (now[0] - billed[0], now[1] - billed[1])
+    assert line.calls == 60
+
+
+def test_prompt_is_rendered_per_attempt(served, provider):
+    house = served.house
+
+    async def run():
+        content = {"messages": [{"role": "system", "content": "Speak {{language}}."}], "parameters": {"temperature": 0.25},
+                   "variables": {"language": {"type": "string"}}}  # fmt: skip
+        version = await house.registry.put(served.admin, "prompt", "speak", content)
+        call = Call(
+            "test/m", [user("hello")], prompt=PromptUse(version, {"language": "French"}), attributes={"genwright.step": "model"}
+        )
+        return version, await house.gateway.complete(served.admin, call)
+
+    version, answer = served.run(run())
+    sent = provider.calls[-1].body
+    assert sent["messages"] == [{"role": "system", "content": "Speak French."}, {"role": "user", "content": "hello"}]
+    assert sent["temperature"] == 0.25
+    spans = {span.operation: span for span in served.trace(answer.trace_id).spans}
+    assert spans["render_prompt"].attributes["genwright.prompt"] == version.ref
+    assert spans["render_prompt"].parent_id == spans["chat"].span_id
+    assert spans["chat"].attributes["genwright.prompt"] == version.ref
+    assert spans["chat"].attributes["genwright.step"] == "model"
+
+
+def test_app_target_and_its_extension(served, openai_client):
+    extra = {"genwright": {"release": "release:docs@sha256:" + "0" * 64, "passages": [{"n": 1}]}}
+
+    async def app(actor, rest, call):
+        assert (rest, call.parent[1]) == ("docs@production", "")
+        yield Chunk("Hel")
+        yield Chunk("lo", extra=extra)
+        yield Chunk(finish_reason="stop")
+        yield Answer(assistant("Hello"), "stop", model="app/docs", trace_id=call.parent[0], extra=extra)
+
+    served.house.gateway.targets["app"] = app
+    try:
+        raw = openai_client.chat.completions.with_raw_response.create(
+            model="app/docs@production", messages=[{"role": "user", "content": "x"}]
+        )
+        chunks = list(
+            openai_client.chat.completions.create(
+                model="app/docs@production", messages=[{"role": "user", "content": "x"}], stream=True
+            )
+        )
+    finally:
+        del served.house.gateway.targets["app"]
+    assert raw.headers["x-genwright-release"] == extra["genwright"]["release"]
+    assert raw.parse().choices[0].message.content == "Hello"
+    assert raw.parse().genwright == extra["genwright"]
+    assert [c.choices[0].delta.content for c in chunks if c.choices[0].delta.content] == ["Hel", "lo"]
+    assert chunks[1].genwright == extra["genwright"]
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_keys_in_the_address_are_not_logged(served, openai_client, caplog):
+    import urllib.error
+    import urllib.request
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(served.origin + "/v1/models?key=gw_topsecret")
+    assert "gw_topsecret" not in caplog.text
+
+
+def test_ledger_survives_a_refusing_database(served, caplog):
+    ledger = served.house.gateway._ledger
+    row = ("default", "default", "same-id", *(0,) * 15)
+
+    async def twice():
+        for _ in range(2):
+            ledger._waiting.append(row)
+            ledger._write()
+            await ledger.flush()
+
+    with caplog.at_level(logging.ERROR):
+        served.run(twice())
+    assert ledger.lost == 1
+    assert "same-id" in caplog.text
+    served.run(
+        served.house.databases["ledger"].write(
+            lambda connection: connection.execute(sa.delete(store.attempts).where(store.attempts.c.id == "same-id")).rowcount
+        )
+    )
