@@ -7,6 +7,7 @@ Knows of jobs only that an owner has `drive(job_id)`, `home` and `database`.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -166,6 +167,8 @@ def _end() -> None:
 def _launch(owner: Owner) -> None:
     from dbos import DBOS, DBOSConfig
 
+    if not logging.getLogger("dbos").handlers:
+        logging.getLogger("dbos").addHandler(logging.NullHandler())  # else it prints by itself; so it goes where our logs go
     if _Engine.workflow is None:
         _Engine.workflow = DBOS.workflow(name="genwright.job", max_recovery_attempts=MAX_ATTEMPTS)(_drive)
     config: DBOSConfig = {
@@ -175,7 +178,6 @@ def _launch(owner: Owner) -> None:
         "serializer": _Records(),  # type: ignore[typeddict-item]
         "enable_otlp": False,
         "log_level": "ERROR",
-        "console_log_level": "ERROR",
         # Nobody waits for notifications or schedules here; the first also bounds how long ending takes.
         "notification_listener_polling_interval_sec": 0.5,
         "scheduler_polling_interval_sec": 3600.0,
@@ -196,7 +198,7 @@ def _launch(owner: Owner) -> None:
         _Engine.owner = None
         with suppress(Exception):
             DBOS.destroy()
-        raise Unavailable(f"Jobs cannot run: {error}. Nothing was started.") from error
+        raise Unavailable(f"Jobs cannot run. Nothing was started. The cause: {error}") from error
 
 
 def _executor_id(owner: Owner) -> str:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 KIND = "retrieval.build"
-BATCH = 256
+BATCH = 64
 """Texts embedded in one step."""
 GROUP_CHARS = 500_000
 """Characters of documents chunked in one step."""

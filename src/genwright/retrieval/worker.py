@@ -170,3 +170,5 @@ class _Worker:
             self._timer.cancel()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+        # Close the pipes now: the loop may be gone before it hears that the process has ended.
+        self._process._transport.close()  # type: ignore[attr-defined]
