@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from evals.evals_sample import build, close, passage, rows
 from genwright.access.types import Actor
 from genwright.errors import Conflict, Forbidden, Invalid, Missing, Upstream
 from genwright.tracing.types import TraceFilter
 from genwright.vocab import Scope
-from tests.evals.conftest import build, close, passage, rows
 
 METRICS = ["hit", "mrr", "token_f1", "groundedness", "citation_correctness", "answered", "latency_ms", "cost_usd"]
 

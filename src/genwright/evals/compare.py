@@ -109,10 +109,14 @@ class Paired:
 
 
 def holm(metrics: Sequence[MetricComparison]) -> list[MetricComparison]:
-    """The metrics with p-values adjusted together (Holm 1979), and verdicts that hold after it."""
+    """The metrics with p-values adjusted together (Holm 1979), and verdicts that hold after it.
+
+    A metric in which no item differs cannot come out as a difference by chance and is not counted (Tarone 1990).
+    """
     adjusted: dict[str, float] = {}
     worst = 0.0
-    tested = sorted((m for m in metrics if m.verdict != "too few items"), key=lambda m: m.interval.p_value)
+    testable = [m for m in metrics if m.verdict != "too few items" and m.interval.wins + m.interval.losses]
+    tested = sorted(testable, key=lambda metric: metric.interval.p_value)
     for rank, metric in enumerate(tested):
         worst = max(worst, min(1.0, metric.interval.p_value * (len(tested) - rank)))
         adjusted[metric.name] = worst
