@@ -79,57 +79,57 @@ REFS = (
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
+_KNOWN: dict[str, tuple[str, int]] = {
+    name: (column, rank)
+    for table in ({"operation": OPERATION, "dollars": DOLLARS}, TEXTS, NUMBERS)
+    for column, names in table.items()
+    for rank, name in enumerate(names)
+}
+
+
 def fill(span: Span) -> None:
-    """Fill columns that are still empty from the attributes."""
-    attributes = span.attributes
-    if not span.operation:
-        found = _first(attributes, OPERATION)
-        span.operation = OPERATIONS.get(found, found)
-    for column, names in TEXTS.items():
-        if not getattr(span, column) and (found := _first(attributes, names)):
-            setattr(span, column, found)
-    for column, names in NUMBERS.items():
-        if getattr(span, column) is None:
-            setattr(span, column, _number(attributes, names))
-    if span.cost_nano_usd is None:
-        span.cost_nano_usd = _nano_dollars(attributes)
+    """Fill columns that are still empty from the attributes: of several names for one column the first in its table."""
+    found: dict[str, tuple[int, Any]] = {}
+    for name, given in span.attributes.items():
+        known = _KNOWN.get(name)
+        if known is None or given is None or given == "":
+            continue
+        column, rank = known
+        value = _number(given) if column in NUMBERS else _nano_dollars(given) if column == "dollars" else given
+        if value is not None and (column not in found or rank < found[column][0]):
+            found[column] = (rank, value)
+    dollars = found.pop("dollars", None)
+    if dollars:
+        found.setdefault("cost_nano_usd", dollars)
+    for column, (_, value) in found.items():
+        if getattr(span, column) in ("", None):
+            if column in NUMBERS or isinstance(value, str):
+                setattr(span, column, OPERATIONS.get(value, value) if column == "operation" else value)
+            else:
+                setattr(span, column, str(value))
     if not span.app and span.resource:
         span.app = str(span.resource.get("service.name") or "")
 
 
-def _first(attributes: dict[str, Any], names: tuple[str, ...]) -> str:
-    for name in names:
-        value = attributes.get(name)
-        if value not in (None, "", [], {}):
-            return value if isinstance(value, str) else str(value)
-    return ""
+def _number(value: Any) -> int | None:
+    """A count; some exporters send numbers as text."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number >= 0 else None
 
 
-def _number(attributes: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    for name in names:
-        value = attributes.get(name)
-        if value is None or isinstance(value, bool):
-            continue
-        try:
-            number = int(value)  # "31" too: some exporters send numbers as text
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if number >= 0:
-            return number
-    return None
-
-
-def _nano_dollars(attributes: dict[str, Any]) -> int | None:
-    for name in DOLLARS:
-        value = attributes.get(name)
-        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            try:
-                nano = round(float(value) * 1e9)
-            except (ValueError, OverflowError):
-                continue
-            if nano >= 0:
-                return nano
-    return None
+def _nano_dollars(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        nano = round(float(value) * 1e9)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return nano if nano >= 0 else None
 
 
 def refs(span: Span) -> set[str]:

@@ -14,13 +14,15 @@ import msgspec
 import zstandard
 
 from genwright.tracing import dialect_messages, dialects
-from genwright.tracing.store import Narrow, Prepared
+from genwright.tracing.store import Bundle, Narrow, Prepared
 from genwright.tracing.types import Event, Span
 from genwright.vocab import Scope
 
 SEARCH_CHARS = 400
 """So much of the input and of the output can be found by the list's text filter."""
-MAX_NAME = 500
+MAX_NAME, MAX_ERROR, MAX_TEXT = 500, 2000, 300
+"""Characters that a column keeps of a name, a failure, anything else; the payload has it whole."""
+BUNDLE_BYTES = 64_000
 MAX_INT = 2**63 - 1
 
 
@@ -39,21 +41,36 @@ class Payload(msgspec.Struct, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
-_decoder = msgspec.json.Decoder(dict[str, Payload])
+_bundle_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decoder = msgspec.json.Decoder(Payload)
 _local = threading.local()  # a zstd context belongs to one thread
 
 
 def prepare(scope: Scope, spans: Iterable[Span]) -> list[Prepared]:
-    """Rows and compressed payloads, one item a trace."""
+    """Rows and compressed payloads, one item a trace. Traces share a payload row until it holds BUNDLE_BYTES: pages fill
+    better and the compression has more to learn from."""
     groups: dict[str, list[Span]] = {}
     for span in spans:
         groups.setdefault(span.trace_id, []).append(span)
-    return [_prepare_trace(scope, trace_id, members) for trace_id, members in groups.items()]
-
-
-def _prepare_trace(scope: Scope, trace_id: str, members: list[Span]) -> Prepared:
-    rows: list[Narrow] = []
+    prepared: list[Prepared] = []
+    bundle, size = Bundle(), 0
     parts: dict[str, msgspec.Raw] = {}
+    for trace_id, members in groups.items():
+        if size > BUNDLE_BYTES:
+            bundle.data = _compress(_encoder.encode(parts))
+            bundle, size, parts = Bundle(), 0, {}
+        item, data = _prepare_trace(scope, trace_id, members, bundle)
+        prepared.append(item)
+        for span_id, part in data.items():
+            parts[trace_id + span_id] = msgspec.Raw(part)
+            size += len(part)
+    bundle.data = _compress(_encoder.encode(parts))
+    return prepared
+
+
+def _prepare_trace(scope: Scope, trace_id: str, members: list[Span], bundle: Bundle) -> tuple[Prepared, dict[str, bytes]]:
+    rows: list[Narrow] = []
+    parts: dict[str, bytes] = {}
     refs: set[str] = set()
     search: dict[str, str] = {}
     for span in members:
@@ -62,16 +79,15 @@ def _prepare_trace(scope: Scope, trace_id: str, members: list[Span]) -> Prepared
     for span in members:
         if span.capture != "full":
             strip(span)
-        data = encode(_payload(span))
-        row = _narrow(scope, span, data)
-        if row.status == "pending" and span.span_id in parts:
+        if span.status == "pending" and span.span_id in parts:
             continue  # the finished one came in the same message
-        rows.append(row)
-        parts[span.span_id] = msgspec.Raw(data)
+        data = encode(_payload(span))
+        rows.append(_narrow(scope, span, data))
+        parts[span.span_id] = data
         refs |= dialects.refs(span)
         if span.span_id in roots:
             search[span.span_id] = _searchable(span)
-    return Prepared(trace_id, rows, _compress(_encoder.encode(parts)), refs, search)
+    return Prepared(trace_id, rows, bundle, refs, search), parts
 
 
 def _payload(span: Span) -> Payload:
@@ -81,18 +97,26 @@ def _payload(span: Span) -> Payload:
 
 
 def _narrow(scope: Scope, span: Span, data: bytes) -> Narrow:
-    row = Narrow(
-        scope.workspace, scope.project, span.trace_id, span.span_id, span.parent_id, text(span.name, MAX_NAME),
-        text(span.operation), span.status, _int(span.start_ns) or 0, _int(span.duration_ns) or 0, text(span.app),
-        text(span.release), text(span.model), text(span.provider), text(span.session), text(span.user), text(span.run),
-        _int(span.tokens_in), _int(span.tokens_out), _int(span.cost_nano_usd), text(span.error, 2000), 0,
-    )  # fmt: skip
+    texts = [
+        span.name, span.operation, span.app, span.release, span.model, span.provider, span.session, span.user, span.run,
+        span.error,
+    ]  # fmt: skip
+    together = "".join(texts)
+    if len(together) > MAX_TEXT or "\x00" in together or not together.isascii():
+        texts = [text(texts[0], MAX_NAME), *(text(value) for value in texts[1:-1]), text(texts[-1], MAX_ERROR)]
+    name, operation, app, release, model, provider, session, user, run, error = texts
+    start_ns, duration_ns = min(span.start_ns, MAX_INT), min(span.duration_ns, MAX_INT)
     print_ = hashlib.blake2b(data, digest_size=8)
-    print_.update(repr(row[4:21]).encode(errors="replace"))
-    return row._replace(fingerprint=int.from_bytes(print_.digest(), signed=True))
+    print_.update(f"{span.parent_id}\0{name}\0{operation}\0{span.status}\0{start_ns}\0{duration_ns}\0{error}".encode())
+    return Narrow(
+        scope.workspace, scope.project, span.trace_id, span.span_id, span.parent_id, name, operation, span.status,
+        start_ns, duration_ns, app, release, model, provider, session, user, run,
+        _int(span.tokens_in), _int(span.tokens_out), _int(span.cost_nano_usd), error,
+        int.from_bytes(print_.digest(), "big", signed=True),
+    )  # fmt: skip
 
 
-def text(value: Any, limit: int = 300) -> str:
+def text(value: Any, limit: int = MAX_TEXT) -> str:
     """A column's text: PostgreSQL takes neither NUL nor half characters, and a column is short."""
     value = value if isinstance(value, str) else str(value)
     value = value[:limit]
@@ -147,17 +171,17 @@ def _compress(data: bytes) -> bytes:
     return _local.compressor.compress(data)
 
 
-def read_payloads(data: bytes) -> dict[str, Payload]:
-    """span_id → payload of one stored row."""
+def read_payloads(data: bytes) -> dict[str, msgspec.Raw]:
+    """trace id + span id → payload, of one stored row."""
     if not hasattr(_local, "decompressor"):
         _local.decompressor = zstandard.ZstdDecompressor()
-    return _decoder.decode(_local.decompressor.decompress(bytes(data)))
+    return _bundle_decoder.decode(_local.decompressor.decompress(bytes(data)))
 
 
-def span_of(row: Narrow, payload: Payload) -> Span:
+def span_of(row: Narrow, data: msgspec.Raw) -> Span:
     """The record again, foreign content read into messages."""
     fields: dict[str, Any] = dict(zip(_COLUMNS, row[2:21], strict=True))
-    span = Span(**fields, **msgspec.structs.asdict(payload))
+    span = Span(**fields, **msgspec.structs.asdict(_decoder.decode(data)))
     if span.input is None and span.output is None:
         span.input, span.output = dialect_messages.content(span)
     return span

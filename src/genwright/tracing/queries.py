@@ -44,8 +44,8 @@ def read_trace(connection: sa.Connection, scope: Scope, trace_id: str) -> Trace:
     """Raises Missing."""
     row = read_row(connection, scope, trace_id)
     found = connection.execute(sa.select(spans).where(mine(spans, scope), spans.c.trace_id == trace_id)).all()
-    narrow = [Narrow._make(each) for each in found]
-    return Trace(row=row, spans=_with_payloads(connection, scope, narrow), scores=read_scores(connection, scope, trace_id))
+    placed = [(Narrow._make(each[:-1]), each[-1]) for each in found]
+    return Trace(row=row, spans=_with_payloads(connection, scope, placed), scores=read_scores(connection, scope, trace_id))
 
 
 def read_row(connection: sa.Connection, scope: Scope, trace_id: str) -> TraceRow:
@@ -59,19 +59,16 @@ def _row(values: Any) -> TraceRow:
     return TraceRow(**dict(zip(TraceRow.__struct_fields__, values, strict=True)))
 
 
-def _with_payloads(connection: sa.Connection, scope: Scope, narrow: list[Narrow]) -> list[Span]:
-    ids = sorted({row.payload for row in narrow})
-    payloads: dict[int, dict[str, encode.Payload]] = {}
+def _with_payloads(connection: sa.Connection, scope: Scope, placed: list[tuple[Narrow, int]]) -> list[Span]:
+    """Spans by start; where two start together, the longer (the parent) first."""
+    ids = sorted({number for _, number in placed})
+    payloads: dict[int, dict[str, msgspec.Raw]] = {}
     for at in range(0, len(ids), 500):
         where = sa.and_(mine(span_payloads, scope), span_payloads.c.id.in_(ids[at : at + 500]))
         for number, data in connection.execute(sa.select(span_payloads.c.id, span_payloads.c.data).where(where)):
             payloads[number] = encode.read_payloads(data)
-    return [encode.span_of(row, payloads[row.payload][row.span_id]) for row in _in_order(narrow)]
-
-
-def _in_order(rows: list[Narrow]) -> list[Narrow]:
-    """By start; where two start together, the longer (the parent) first."""
-    return sorted(rows, key=lambda row: (row.start_ns, -row.duration_ns, row.span_id))
+    placed.sort(key=lambda each: (each[0].start_ns, -each[0].duration_ns, each[0].span_id))
+    return [encode.span_of(row, payloads[number][row.trace_id + row.span_id]) for row, number in placed]
 
 
 def read_scores(connection: sa.Connection, scope: Scope, trace_id: str) -> list[Score]:

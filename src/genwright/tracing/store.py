@@ -1,8 +1,8 @@
 """Tables of tracing and everything that writes them: narrow span rows, compressed payloads, roll-ups, refs, scores.
 
-Spans arrive `prepared` (encoded and compressed outside the writer); here is only SQL on a raw cursor. The spans of one trace
-that came together share one compressed payload row: a third smaller than one by one, and an earlier revision of a replaced
-span stays in its old row. Does not know where spans come from nor what their attributes mean.
+Spans arrive `prepared` (encoded and compressed outside the writer); here is only SQL on a raw cursor. Spans
+that came together share compressed payload rows: half the size of one by one, and an earlier revision of a replaced span
+stays in its old row. Does not know where spans come from nor what their attributes mean.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ span_payloads = sa.Table(
     sa.Column("id", _id, primary_key=True, autoincrement=True),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
-"""zstd over the JSON object span_id → Payload, for spans of one trace that came together."""
+"""zstd over the JSON object {trace id + span id: Payload} of spans that came together."""
 
 traces = sa.Table(
     "traces",
@@ -99,7 +99,7 @@ scores = sa.Table(
 
 
 class Narrow(NamedTuple):
-    """A row of `spans`, in the order of its columns."""
+    """A row of `spans` without its last column (`payload`), in the order of its columns."""
 
     workspace: str
     project: str
@@ -123,7 +123,14 @@ class Narrow(NamedTuple):
     cost_nano_usd: int | None
     error: str
     fingerprint: int
-    payload: int = 0
+
+
+class Bundle:
+    """Compressed payloads of some traces that came together. `row` is its id once it is stored."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.row: int | None = None
 
 
 class Prepared(NamedTuple):
@@ -131,7 +138,7 @@ class Prepared(NamedTuple):
 
     trace_id: str
     rows: list[Narrow]
-    data: bytes
+    bundle: Bundle
     refs: set[str]
     search: dict[str, str]
     """span_id → beginning of its input and output as text."""
@@ -164,18 +171,21 @@ def write_spans(cursor: Any, postgres: bool, scope: Scope, batch: list[Prepared]
         for key in sorted(f"{scope.workspace}/{scope.project}/{item.trace_id}" for item in batch):
             say("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (key,))
     known = _known(say, scope, [item.trace_id for item in batch])
-    fresh: list[Narrow] = []
+    fresh: list[tuple] = []
+    for item in batch:
+        item.bundle.row = None  # the batch may be written again after a failure
     changed: list[tuple[Prepared, list[Narrow], bool]] = []
     for item in batch:
         there = known.get(item.trace_id, {})
         accepted = [row for row in _latest(item.rows) if _accepts(there.get(row.span_id), row)]
         if not accepted:
             continue
-        payload = say.one(_INSERT_PAYLOAD, (scope.workspace, scope.project, item.data))[0]
+        if item.bundle.row is None:
+            item.bundle.row = say.one(_INSERT_PAYLOAD, (scope.workspace, scope.project, item.bundle.data))[0]
         for row in accepted:
             if row.span_id in there:
                 say(_DROP_SPAN, (scope.workspace, scope.project, row.trace_id, row.span_id))
-        fresh += [row._replace(payload=payload) for row in accepted]
+        fresh += [(*row, item.bundle.row) for row in accepted]
         members = there | {row.span_id: row for row in accepted}
         changed.append((item, list(members.values()), bool(there)))
     say.many(_INSERT_SPAN, fresh)
@@ -215,7 +225,7 @@ def _known(say: _Sayings, scope: Scope, ids: list[str]) -> dict[str, dict[str, N
         marks = ", ".join("?" * len(part))
         where = f" WHERE workspace = ? AND project = ? AND trace_id IN ({marks})"  # only question marks are put in
         for values in say(_SELECT_SPANS + where, (scope.workspace, scope.project, *part)):
-            row = Narrow._make(values)
+            row = Narrow._make(values[:-1])
             known.setdefault(row.trace_id, {})[row.span_id] = row
     return known
 
