@@ -19,6 +19,8 @@ router = APIRouter(prefix="/w/{workspace}/tracing", include_in_schema=False)
 
 PAGE = 50
 SPANS_OF_TIME = {"1h": 3_600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
+SAID = {"cites": "cited", "was_given": "given", "dropped": "dropped", "pins": "pins", "replays": "replays"}
+"""Relations that stand on the graph's arrows; the others are plain from the kinds they join."""
 FILTERS = ("q", "app", "model", "status", "since", "session", "user", "release", "run", "score", "min_cost")
 
 
@@ -173,7 +175,7 @@ def show_why(found: Why, workspace: str) -> dict[str, Any]:
     return {
         "why": found,
         "nodes": nodes,
-        "edges": [Edge(edge.target, edge.source, edge.relation.replace("_", " ")) for edge in found.edges],
+        "edges": [Edge(edge.target, edge.source, SAID.get(edge.relation, "")) for edge in found.edges],
         "asked": show.said(found.input, "user"),
         "answered": show.said(found.output, "assistant"),
         "readable": show.readable,
@@ -183,7 +185,7 @@ def show_why(found: Why, workspace: str) -> dict[str, Any]:
 def _href(node: WhyNode) -> str:
     """Pages of things that other rooms keep."""
     if node.kind == "document":
-        return f"/documents/{node.facts.get('digest', '')}"
+        return f"/documents/text/{node.facts.get('digest', '')}"
     if node.kind == "run":
         return f"/evals/{node.title}"
     return ""
