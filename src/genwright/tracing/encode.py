@@ -18,11 +18,12 @@ from genwright.tracing.store import Bundle, Narrow, Prepared
 from genwright.tracing.types import Event, Span
 from genwright.vocab import Scope
 
-SEARCH_CHARS = 400
+SEARCH_CHARS = 200
 """So much of the input and of the output can be found by the list's text filter."""
 MAX_NAME, MAX_ERROR, MAX_TEXT = 500, 2000, 300
 """Characters that a column keeps of a name, a failure, anything else; the payload has it whole."""
-BUNDLE_BYTES = 64_000
+BUNDLE_BYTES = 256_000
+"""Uncompressed; larger saves disk, smaller makes one trace quicker to read (a row is decompressed whole: about 1 ms)."""
 MAX_INT = 2**63 - 1
 
 
