@@ -8,11 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.agents import replay_pages
 from genwright.errors import Error, Missing
 from genwright.registry.types import Version
 from genwright.web.forms import address
 
 router = APIRouter(prefix="/w/{workspace}/chat", include_in_schema=False)
+router.include_router(replay_pages.router)
 
 PAGE = 50
 PRODUCTION = "production"

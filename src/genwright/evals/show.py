@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from genwright.errors import Missing
+from genwright.errors import Error
 from genwright.evals import measure
 from genwright.evals.types import Card, Comparison, Estimate, Run, RunItem
 
-FAMILIES = (("retrieval", "Retrieval"), ("answer", "Answers"), ("grounding", "Grounding"), ("safety", "Safety"), ("cost", "Time and cost"))
+FAMILIES = (
+    ("retrieval", "Retrieval"),
+    ("answer", "Answers"),
+    ("grounding", "Grounding"),
+    ("safety", "Safety"),
+    ("cost", "Time and cost"),
+)
 VERDICTS = {"better": "better", "worse": "worse", "no real difference": "same", "too few items": "too few items"}
 
 
+@lru_cache(maxsize=256)
 def card(name: str) -> Card | None:
-    """A metric's card; None for a metric that is no longer installed."""
+    """A metric's card; None for a metric that is not installed (any more)."""
     try:
-        return measure.card(name)
-    except Missing:
+        found: Card = measure.card(name)
+        return found
+    except Error:
         return None
 
 
@@ -43,7 +52,13 @@ def means(run: Run) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def _row(name: str, estimate: Estimate, about: Card | None) -> dict[str, Any]:
     better = "; less is better" if about and about.better == "lower" else ""
-    return {"name": name, "value": estimate.mean, "low": estimate.low, "high": estimate.high, "note": f"{estimate.n} items{better}"}
+    return {
+        "name": name,
+        "value": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "note": f"{estimate.n} items{better}",
+    }
 
 
 def differences(found: Comparison) -> list[tuple[str, list[dict[str, Any]]]]:

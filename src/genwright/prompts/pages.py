@@ -17,7 +17,11 @@ from genwright.web.forms import address, go, read_form
 router = APIRouter(prefix="/w/{workspace}/prompts", include_in_schema=False)
 
 PAGE = 50
-EMPTY = {"messages": [{"role": "system", "content": ""}, {"role": "user", "content": "{{question}}"}], "variables": {}, "parameters": {}}
+EMPTY = {
+    "messages": [{"role": "system", "content": ""}, {"role": "user", "content": "{{question}}"}],
+    "variables": {},
+    "parameters": {},
+}
 SPARE = 1
 """Empty messages that the form offers at its end."""
 
@@ -27,7 +31,9 @@ def _page(actor: Actor, name: str) -> str:
 
 
 @router.get("")
-async def list_(request: Request, q: str = "", cursor: str = "", new: str = "", actor: Actor = Depends(needs("read"))) -> Response:
+async def list_(
+    request: Request, q: str = "", cursor: str = "", new: str = "", actor: Actor = Depends(needs("read"))
+) -> Response:
     """The prompts, by name; `new=1` is the form for a new one."""
     state = request.app.state
     if new:
@@ -170,7 +176,10 @@ def _form(
     request: Request, actor: Actor, fields: dict[str, str], content: dict[str, Any], *, status: int = 200, **more: Any
 ) -> Response:
     actor.need("write")
-    texts = {name: value if isinstance(value := content.get(name, {}), str) else show.pretty(value) for name in ("variables", "parameters")}
+    texts = {
+        name: value if isinstance(value := content.get(name, {}), str) else show.pretty(value)
+        for name in ("variables", "parameters")
+    }
     spare = [{"role": "user", "content": ""}] * SPARE
     values = {"error": "", "standing": None, "based_on": None, **more}
     return request.app.state.pages.render(

@@ -1,4 +1,4 @@
-"""A prompt as a page shows and edits it: templates in pieces with their variables marked, forms to contents. Pure; knows no HTML."""
+"""A prompt as a page shows and edits it: templates in pieces, variables marked; forms to contents. Pure; knows no HTML."""
 
 from __future__ import annotations
 

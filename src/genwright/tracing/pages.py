@@ -143,9 +143,7 @@ async def score(request: Request, trace_id: str, actor: Actor = Depends(needs("s
     name, given = form.get("name", "feedback").strip(), form.get("value", "").strip()
     error = ""
     try:
-        await state.tracing.score(
-            actor, trace_id, name, _value(given), source="person", comment=form.get("comment", "").strip()
-        )
+        await state.tracing.score(actor, trace_id, name, _value(given), source="person", comment=form.get("comment", "").strip())
     except Invalid as problem:
         error = problem.message
     found = await state.tracing.trace(actor.scope, trace_id)

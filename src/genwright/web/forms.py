@@ -22,7 +22,9 @@ async def read_form(request: Request) -> dict[str, str]:
     """
     data = await read_bytes(request, MAX_FORM_BYTES)
     try:
-        fields = parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=bool(data), errors="strict", max_num_fields=2_000)
+        fields = parse_qsl(
+            data.decode(), keep_blank_values=True, strict_parsing=bool(data), errors="strict", max_num_fields=2_000
+        )
     except (UnicodeDecodeError, ValueError) as error:
         raise Invalid(f"The form cannot be read: {error}. Nothing was changed.", code="invalid_form") from error
     return {name: value.replace("\r\n", "\n") for name, value in fields}
