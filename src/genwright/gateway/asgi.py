@@ -18,7 +18,7 @@ from genwright.errors import Error, Invalid, Missing, TooLarge, Unauthenticated,
 from genwright.gateway.faces import anthropic, embeddings, openai
 from genwright.gateway.types import Answer, Call
 from genwright.prices import Usage
-from genwright.vocab import new_id, new_trace_id
+from genwright.vocab import new_trace_id
 
 if TYPE_CHECKING:
     from genwright.gateway.service import Gateway
@@ -108,6 +108,36 @@ class Faces:
         await exchange.reply(200, msgspec.json.encode({"object": "list", "data": data}))
 
 
+class _Watcher:
+    """Cancels the task that made it when the client goes away. Begins after a moment: most calls are done by then."""
+
+    AFTER_S = 0.2
+
+    def __init__(self, receive: Any):
+        task = asyncio.current_task()
+        assert task is not None
+        self.gone = False
+        self._task, self._receive = task, receive
+        self._watch: asyncio.Task | None = None
+        self._timer = task.get_loop().call_later(self.AFTER_S, self._begin)
+
+    def _begin(self) -> None:
+        self._watch = asyncio.ensure_future(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._task.cancel()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self.gone:
+            self._task.uncancel()
+
+
 class Exchange:
     """One request and its answer."""
 
@@ -115,9 +145,9 @@ class Exchange:
         self.scope, self._receive, self._send = scope, receive, send
         self._limit = max_body_bytes
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of equal headers counts
-        self.request_id = self._text(b"x-request-id")[:128] or new_id("req")
-        self.trace_id = ""
-        self._begun = False
+        self.trace_id, self._parent = self._trace_parent()
+        self.request_id = self._text(b"x-request-id")[:128] or "req_" + self.trace_id
+        self._begun = self._traced = False
 
     @property
     def actor(self) -> Any:
@@ -153,8 +183,8 @@ class Exchange:
 
     def annotate(self, call: Call) -> Call:
         """The call with what request headers say about trace, session, user and tags."""
-        self.trace_id, parent = self.trace_parent()
-        changes: dict[str, Any] = {"parent": (self.trace_id, parent)}
+        self._traced = True
+        changes: dict[str, Any] = {"parent": (self.trace_id, self._parent)}
         if session := self._text(b"x-genwright-session"):
             changes["session"] = session[:300]
         if user := self._text(b"x-genwright-user"):
@@ -163,9 +193,10 @@ class Exchange:
             changes["tags"] = {**call.tags, **_tags(tags)}
         return msgspec.structs.replace(call, **changes)
 
-    def trace_parent(self) -> tuple[str, str]:
+    def _trace_parent(self) -> tuple[str, str]:
         """(trace id, parent span id or ""): the caller's, or a new trace."""
-        match = _TRACEPARENT.fullmatch(self._text(b"traceparent"))
+        text = self._text(b"traceparent")
+        match = _TRACEPARENT.fullmatch(text) if text else None
         if match is None or match[1] == "0" * 32 or match[2] == "0" * 16:
             return new_trace_id(), ""
         return match[1], match[2]
@@ -176,9 +207,7 @@ class Exchange:
         self, gateway: Gateway, call: Call, stream: bool, write: Callable[[Answer], bytes], writer: Callable[[], Any]
     ) -> None:
         """Run the call and send its answer; if the client goes away, it is cancelled."""
-        task = asyncio.current_task()
-        assert task is not None
-        watcher = asyncio.ensure_future(self._watch(task))
+        watcher = _Watcher(self._receive)
         try:
             if stream:
                 await self._stream(gateway, call, writer())
@@ -186,17 +215,11 @@ class Exchange:
                 answer = await gateway.complete(self.actor, call)
                 await self.reply(200, write(answer), _about(answer))
         except asyncio.CancelledError:
-            if not (watcher.done() and not watcher.cancelled()):
+            if not watcher.gone:
                 raise  # the server is stopping
-            task.uncancel()
             raise Gone from None
         finally:
-            watcher.cancel()
-
-    async def _watch(self, task: asyncio.Task) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        task.cancel()
+            watcher.stop()
 
     async def _stream(self, gateway: Gateway, call: Call, writer: Any) -> None:
         async with aclosing(gateway.stream(self.actor, call)) as items:  # type: ignore[type-var]
@@ -236,7 +259,7 @@ class Exchange:
     async def _start(self, status: int, headers: Headers) -> None:
         self._begun = True
         headers.append((b"x-request-id", self.request_id.encode("latin-1")))
-        if self.trace_id:
+        if self._traced:
             headers.append((b"x-genwright-trace", self.trace_id.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

@@ -15,7 +15,7 @@ from genwright.gateway.providers.base import Embedded
 from genwright.gateway.types import Answer, Call, Collected, LedgerRow
 from genwright.messages import Message
 from genwright.prices import Usage
-from genwright.vocab import COST, KEY, ROUTE, new_id
+from genwright.vocab import COST, KEY, ROUTE
 
 _PARAMETERS = {
     "temperature": "gen_ai.request.temperature",
@@ -151,12 +151,26 @@ class Attempt:
         scope = self._actor.scope
         self._ledger.settle(
             LedgerRow(
-                scope.workspace, scope.project, new_id("att"), self._began_ns, self._actor.id, self.span.trace_id,
-                self.span.span_id, self.provider, self.model, self._operation, status, usage.input_tokens, usage.output_tokens,
-                usage.cached_tokens, cost, estimated or (price is not None and price.estimated), self.first_chunk_ns,
+                scope.workspace,
+                scope.project,
+                f"att_{self._began_ns:016x}{self.span.span_id}",
+                self._began_ns,
+                self._actor.id,
+                self.span.trace_id,
+                self.span.span_id,
+                self.provider,
+                self.model,
+                self._operation,
+                status,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cached_tokens,
+                cost,
+                estimated or (price is not None and price.estimated),
+                self.first_chunk_ns,
                 clock.perf_ns() - self._start,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+        )
         return cost
 
     async def _count(self, output: str) -> Usage:
