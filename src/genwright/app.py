@@ -226,7 +226,7 @@ class Door:
             from genwright.web.api import error_reply
 
             response = error_reply(error)
-            await respond(send, response.status_code, response.raw_headers, response.body)
+            await respond(send, response.status_code, response.raw_headers, bytes(response.body))
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

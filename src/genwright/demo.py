@@ -131,7 +131,7 @@ class Journey:
         self.say("1. Documents: the Python language reference that ships inside CPython")
         ingest(self.ctx, None, CORPUS, INDEX, "production", 200, 0, "local/minilm", python_docs=True, prune=True, build=True)
         newest = self.client.retrieval.indexes(name=INDEX)["items"][0]
-        self.facts.append(f"index:{INDEX}@{newest['number']}: {newest['content']['chunks']} chunks, {short(newest['digest'])}")
+        self.facts.append(f"79 topics of the language reference are index:{INDEX}@{newest['number']}, {short(newest['digest'])}")
 
     # 3: prompt, policy, app, release
     def prompt_and_policy(self) -> None:
@@ -333,7 +333,7 @@ def app_content(mode: str, model: str, prompt: str) -> dict[str, Any]:
 
 
 def default_policy() -> dict[str, Any]:
-    from genwright.guardrails.types import DEFAULT_POLICY
+    from genwright.guardrails.service import DEFAULT_POLICY
 
     return DEFAULT_POLICY
 

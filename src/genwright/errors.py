@@ -105,7 +105,7 @@ class Unavailable(Error):
 class Upstream(Error):
     status = 502
     default_code = "upstream"
-    default_retry = NOW
+    default_retry: ClassVar[str | float] = NOW
 
 
 class UpstreamTimeout(Upstream):

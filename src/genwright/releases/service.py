@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from genwright import __version__
+from genwright import __version__, clock
 from genwright.access.types import Actor
 from genwright.agents.service import Agents
 from genwright.agents.types import App, ModelStep, Resolved
@@ -24,6 +24,8 @@ from genwright.vocab import Ref, Scope, digest
 PRODUCTION = "production"
 DRAFT = "draft"
 MAX_RESOLVED = 256
+REPLICA_S = 0.9
+"""On PostgreSQL another replica may have moved a label: look again after this long."""
 _CONFIGURED = ("first_byte_timeout_s", "request_timeout_s", "max_body_bytes")
 """Settings that can change an answer, so that they belong into a release."""
 
@@ -32,7 +34,8 @@ class Releases:
     def __init__(self, registry: Registry, agents: Agents, evals: Evals, blobs: Blobs, settings: Settings):
         self._registry, self._agents, self._evals, self._blobs, self._settings = registry, agents, evals, blobs, settings
         self._resolved: OrderedDict[tuple[Scope, str], Resolved] = OrderedDict()
-        self._labels: dict[tuple[Scope, str, str], str] = {}
+        self._labels: dict[tuple[Scope, str, str], tuple[str, float]] = {}
+        self._look_again_s = REPLICA_S if settings.database_url else float("inf")
         registry.on_label(self._forget)
 
     async def create(self, actor: Actor, wanted: CreateRelease) -> Version:
@@ -101,14 +104,13 @@ class Releases:
         if selector == DRAFT:
             return await self._agents.draft(scope, app)
         wanted = selector or PRODUCTION
-        known = self._labels.get((scope, app, wanted))
-        if known is None:
-            version = await self._find(scope, app, wanted)
-            known = version.digest
-            self._labels[scope, app, wanted] = known
-        key = (scope, known)
+        found, at = self._labels.get((scope, app, wanted), ("", 0.0))
+        if not found or clock.monotonic() - at > self._look_again_s:
+            found = (await self._find(scope, app, wanted)).digest
+            self._labels[scope, app, wanted] = (found, clock.monotonic())
+        key = (scope, found)
         if key not in self._resolved:
-            self._resolved[key] = await self._load(scope, app, known)
+            self._resolved[key] = await self._load(scope, app, found)
             if len(self._resolved) > MAX_RESOLVED:
                 self._resolved.popitem(last=False)
         self._resolved.move_to_end(key)
@@ -150,16 +152,22 @@ class Releases:
         scope = actor.scope
         if evidence.run:
             await self._own_run(scope, evidence.run, release)
-        elif spec.get("not_worse") and await self._stands(scope, release.name):
+        safety = None
+        if spec.get("safety", True):
+            resolved = await self.resolve(scope, release.name, release.digest)
+            safety = await self._evals.safety(actor, f"app/{release.name}@{release.digest}", resolved=resolved)
+        compared = evidence.run and evidence.baseline
+        if (
+            spec.get("not_worse")
+            and not compared
+            and (safety is None or safety.passed)
+            and await self._stands(scope, release.name)
+        ):
             raise Invalid(
                 f"The gate of {release.name} compares with what stands there. Nothing was moved. Give the runs of both: "
                 "--run CANDIDATE --baseline CURRENT.",
                 code="evidence_missing",
             )
-        safety = None
-        if spec.get("safety", True):
-            resolved = await self.resolve(scope, release.name, release.digest)
-            safety = await self._evals.safety(actor, f"app/{release.name}@{release.digest}", resolved=resolved)
         return await self._evals.gate(scope, evidence.run or None, evidence.baseline or None, safety, spec)
 
     async def _stands(self, scope: Scope, app: str) -> bool:
