@@ -104,7 +104,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="Run of the candidate.")],
 ) -> None:
     """Is b different from a, and is the difference real."""
-    found = ctx.obj.client.evals.compare(run_a=a, run_b=b)
+    found = ctx.obj.client.evals.compare(a=a, b=b)
     if ctx.obj.as_json:
         ctx.obj.show(found)
         return

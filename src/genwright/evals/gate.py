@@ -23,19 +23,21 @@ def gate(
     """
     want = read(spec)
     reasons: list[str] = []
-    refused = undecided = False
+    refused = unsure = False
+    verdicts: set[str] = set()
     if want.not_worse and comparison is None:
         reasons.append("Nothing to compare with: there is no baseline yet.")
     for name in want.not_worse if comparison else ():
         metric = next((metric for metric in comparison.metrics if metric.name == name), None)  # type: ignore[union-attr]
         if metric is None:
             reasons.append(f"{name}: not measured in both runs, so it cannot be shown to be not worse.")
-            undecided = True
+            unsure = True
             continue
         outcome, reason = _not_worse(metric, want.margins.get(name, want.margin))
         reasons.append(reason)
+        verdicts.add(metric.verdict)
         refused |= outcome == "worse"
-        undecided |= outcome == "undecided"
+        unsure |= outcome == "undecided"
     for name, least in want.minimum.items():
         good, reason = _minimum(name, least, comparison, run)
         reasons.append(reason)
@@ -49,7 +51,8 @@ def gate(
         good, found = _safe(safety)
         reasons += found
         refused |= not good
-    return GateResult(not refused and not undecided, reasons, undecided and not refused)
+    alike = bool(verdicts) and verdicts <= {"no real difference"}
+    return GateResult(not refused and not unsure, reasons, not refused and (unsure or alike))
 
 
 def read(spec: GateSpec | dict[str, Any]) -> GateSpec:

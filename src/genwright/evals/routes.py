@@ -37,9 +37,12 @@ async def runs(
 
 
 @router.get("/runs/{run_id}", operation_id="evals.get")
-async def get(request: Request, run_id: str, actor: Actor = Depends(needs("read"))) -> Response:
-    """One run: state, progress, means with intervals."""
-    return reply(await request.app.state.evals.run(actor.scope, run_id))
+async def get(request: Request, run_id: str, wait_s: float = 0, actor: Actor = Depends(needs("read"))) -> Response:
+    """One run: state, progress, means with intervals. `wait_s` waits for its end, at most so long (30 s)."""
+    service = request.app.state.evals
+    if wait_s > 0:
+        return reply(await service.wait(actor.scope, run_id, min(wait_s, 30.0)))
+    return reply(await service.run(actor.scope, run_id))
 
 
 @router.get("/runs/{run_id}/items", operation_id="evals.items")
@@ -57,9 +60,9 @@ async def items(
 
 
 @router.get("/compare", operation_id="evals.compare")
-async def compare(request: Request, run_a: str, run_b: str, actor: Actor = Depends(needs("read"))) -> Response:
-    """Run b (candidate) beside run a (baseline): paired differences with intervals and verdicts."""
-    return reply(await request.app.state.evals.compare(actor.scope, run_a, run_b))
+async def compare(request: Request, a: str, b: str, actor: Actor = Depends(needs("read"))) -> Response:
+    """Run `b` (candidate) beside run `a` (baseline): paired differences with intervals and verdicts."""
+    return reply(await request.app.state.evals.compare(actor.scope, a, b))
 
 
 @router.post("/safety", operation_id="evals.safety", openapi_extra={"fields": list(SafetyRequest.__struct_fields__)})

@@ -328,7 +328,8 @@ class GateResult(msgspec.Struct, frozen=True):
     passed: bool
     reasons: list[str]
     undecided: bool = False
-    """Nothing was found to be worse, but there are too few items to show that it is not."""
+    """No real difference was found, either way. Passed: not worse within the margin, though not shown to be better.
+    Not passed: a loss above the margin cannot be ruled out; more items would decide it."""
 
 
 class StartRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
