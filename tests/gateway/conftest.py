@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from genwright.access.service import Access
 from genwright.access.types import Actor
 from genwright.blobs import Blobs
 from genwright.db import METADATA, Database
 from genwright.errors import Error
-from genwright.gateway import store  # noqa: F401  (its tables)
 from genwright.gateway.service import Gateway
 from genwright.guardrails.service import Guardrails
 from genwright.http import Http
@@ -35,11 +34,9 @@ ADMIN = Actor(SCOPE, "key_test", "tests", "key", "admin")
 class House:
     """The rooms up to the gateway, wired as app.py wires them, and a door that knows one key per capture mode."""
 
-    def __init__(self, home: Path):
+    def __init__(self, home: Path, database_url: str):
         self.settings = Settings(home=str(home), max_body_bytes=1_000_000, request_timeout_s=5.0)
-        self.databases = {name: Database(name, f"sqlite:///{home / name}.sqlite") for name in METADATA}
-        for name, metadata in METADATA.items():
-            self.databases[name].submit(_create, metadata).result(20)
+        self.databases = {name: Database(name, database_url or f"sqlite:///{home / name}.sqlite") for name in METADATA}
         self.secrets = Secrets(home)
         self.http = Http(allow_private=["127.0.0.1"], first_byte_timeout_s=0.6, read_timeout_s=0.6)
         self.access = Access(self.databases["registry"], self.secrets, self.settings)
@@ -76,21 +73,17 @@ class House:
         await self.gateway.asgi(scope, receive, send)
 
 
-def _create(connection: sa.Connection, metadata: sa.MetaData) -> None:
-    metadata.create_all(connection)
-
-
 class Served:
     """The house behind a real server in a thread; `run` runs a coroutine on the server's loop."""
 
     admin = ADMIN
     scope = SCOPE
 
-    def __init__(self, home: Path):
+    def __init__(self, home: Path, database_url: str):
         import uvicorn
 
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._home = home
+        self._home, self._database_url = home, database_url
         self._listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(self._app, interface="asgi3", lifespan="on", log_level="critical", access_log=False)
         self._server = uvicorn.Server(config)
@@ -103,7 +96,7 @@ class Served:
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await receive()
-            self.house = House(self._home)
+            self.house = House(self._home, self._database_url)
             await self.house.open()
             self._loop = asyncio.get_running_loop()
             await send({"type": "lifespan.startup.complete"})
@@ -140,11 +133,21 @@ def provider() -> Iterator[ScriptedProvider]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Served]:
-    server = Served(tmp_path_factory.mktemp("home"))
+def served(
+    tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider, _server: Any, _template: Path
+) -> Iterator[Served]:
+    home, url = tmp_path_factory.mktemp("home"), ""
+    if _server is None:
+        for file in _template.glob("*.sqlite"):
+            shutil.copy(file, home)
+    else:
+        url = _server.make("gw_gateway", _server.template)
+    server = Served(home, url)
     server.add(provider)
     yield server
     server.stop()
+    if url:
+        _server.drop("gw_gateway")
 
 
 @pytest.fixture(autouse=True)

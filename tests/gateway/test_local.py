@@ -112,6 +112,14 @@ def test_too_long_text_is_an_error(openai_client):
         openai_client.embeddings.create(model="local/minilm", input="word " * 400)
 
 
-def test_models_are_listed(openai_client):
-    ids = {model.id for model in openai_client.models.list()}
-    assert {"local/extractive", "local/minilm"} <= ids
+def test_models_are_listed(openai_client, served):
+    async def app(actor, rest, call):
+        yield
+
+    served.run(served.house.registry.put(served.admin, "app", "docs/qa", {"steps": []}))
+    served.house.gateway.targets["app"] = app
+    try:
+        ids = {model.id for model in openai_client.models.list()}
+    finally:
+        del served.house.gateway.targets["app"]
+    assert {"local/extractive", "local/minilm", "app/docs/qa"} <= ids

@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 import pytest
-import sqlalchemy as sa
 
 from genwright.access.types import Actor
 from genwright.errors import Forbidden, Invalid, Missing
@@ -214,22 +213,38 @@ def test_keys_in_the_address_are_not_logged(served, openai_client, caplog):
     assert "gw_topsecret" not in caplog.text
 
 
-def test_ledger_survives_a_refusing_database(served, caplog):
+def test_one_bad_ledger_row_does_not_take_others_with_it(served, caplog):
     ledger = served.house.gateway._ledger
-    row = ("default", "default", "same-id", *(0,) * 15)
 
-    async def twice():
-        for _ in range(2):
-            ledger._waiting.append(row)
+    def row(number):
+        return (
+            "default",
+            "default",
+            f"row-{number}",
+            1,
+            "k",
+            f"{number:032x}",
+            "",
+            "p",
+            "bad-rows",
+            "chat",
+            "ok",
+            *(1,) * 3,
+            0,
+            False,
+            0,
+            0,
+        )
+
+    async def settle():
+        for numbers in ([1], [2, 1, 3]):
+            ledger._waiting += [row(number) for number in numbers]
             ledger._write()
             await ledger.flush()
 
     with caplog.at_level(logging.ERROR):
-        served.run(twice())
+        served.run(settle())
     assert ledger.lost == 1
-    assert "same-id" in caplog.text
-    served.run(
-        served.house.databases["ledger"].write(
-            lambda connection: connection.execute(sa.delete(store.attempts).where(store.attempts.c.id == "same-id")).rowcount
-        )
-    )
+    assert "row-1" in caplog.text
+    (line,) = [line for line in served.run(served.house.gateway.usage(served.admin)) if line.model == "bad-rows"]
+    assert line.calls == 3

@@ -169,7 +169,7 @@ class Attempt:
                 estimated or (price is not None and price.estimated),
                 self.first_chunk_ns,
                 clock.perf_ns() - self._start,
-            )  # fmt: skip
+            )
         )
         return cost
 

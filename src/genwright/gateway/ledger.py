@@ -12,6 +12,7 @@ from concurrent.futures import Future
 import msgspec
 
 from genwright.db import Database
+from genwright.errors import Unavailable
 from genwright.gateway import store
 from genwright.gateway.types import LedgerRow
 
@@ -41,22 +42,28 @@ class Ledger:
         if self._timer is not None:
             self._timer.cancel()
             self._write()
-        for future in list(self._writing):
-            await asyncio.wait([asyncio.wrap_future(future)])
+        while self._writing:
+            await asyncio.gather(*(asyncio.wrap_future(future) for future in self._writing), return_exceptions=True)
 
     def _write(self) -> None:
         self._timer = None
         rows, self._waiting = self._waiting, []
-        if not rows:
-            return
+        if rows:
+            self._submit(rows)
+
+    def _submit(self, rows: list[tuple]) -> None:
         future = self._database.submit(store.insert_attempts, self._statement, rows, raw=True)
         self._writing.add(future)
         future.add_done_callback(lambda done: self._written(done, rows))
 
     def _written(self, future: Future, rows: list[tuple]) -> None:
-        self._writing.discard(future)
+        """Runs in the writer's thread. One row that cannot be written must not take its group with it."""
         error = future.exception()
-        if error is not None:
+        if error is not None and len(rows) > 1 and not isinstance(error, Unavailable):
+            for row in rows:
+                self._submit([row])
+        elif error is not None:
             self.lost += len(rows)
             for row in rows:
                 log.error("ledger row not written (%s): %r", error, row)
+        self._writing.discard(future)

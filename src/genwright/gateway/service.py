@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Call", "Chunk", "Gateway", "operator_hosts"]
 
+EMBEDDED_SHOWN = 8
+"""Texts of an embeddings call kept in its span: an index build would store its corpus once more."""
 Target = Callable[[Actor, str, Call], AsyncIterator[Chunk | Answer]]
 
 
@@ -181,7 +183,7 @@ class Gateway:
         with self._tracing.span(actor, f"embeddings {rest}", operation="embeddings", parent=call.parent) as span:
             attempt = Attempt(self._ledger, actor, span, endpoint, rest, "embeddings")
             attempt.describe(call, stream=False)
-            span.input = texts
+            span.input = texts if len(texts) <= EMBEDDED_SHOWN else [*texts[:EMBEDDED_SHOWN], f"… {len(texts)} texts"]
             try:
                 embedded = await endpoint.embed(rest, texts, call.parameters)
                 return await attempt.embedded(embedded, texts)
