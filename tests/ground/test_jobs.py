@@ -10,7 +10,6 @@ import textwrap
 import pytest
 
 from genwright import jobs_engine
-from genwright.db import REGISTRY, Database
 from genwright.errors import Conflict, Invalid, Missing
 from genwright.jobs import Jobs
 from genwright.vocab import Scope
@@ -19,17 +18,13 @@ HERE = Scope("default", "default")
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database("registry", f"sqlite:///{tmp_path}/registry.sqlite")
-    with database.engine.connect() as connection:
-        REGISTRY.create_all(connection)
-    yield database
-    database.close()
+def database(databases):
+    return databases["registry"]
 
 
 @pytest.fixture
-async def jobs(database, tmp_path):
-    jobs = Jobs(database, tmp_path)
+async def jobs(database, home):
+    jobs = Jobs(database, home)
     yield jobs
     await jobs.stop()
 
@@ -89,7 +84,7 @@ async def test_a_failed_job_says_why_and_can_be_started_again(jobs):
         await jobs.again(HERE, job.id)
 
 
-async def test_cancel_stops_it_and_it_stays_cancelled(jobs, database, tmp_path):
+async def test_cancel_stops_it_and_it_stays_cancelled(jobs, database, home):
     began, ended = asyncio.Event(), []
 
     async def handler(job):
@@ -110,14 +105,14 @@ async def test_cancel_stops_it_and_it_stays_cancelled(jobs, database, tmp_path):
     await asyncio.wait_for(began.wait(), 20)
     assert (await jobs.cancel(HERE, job.id)).state == "cancelled"
     await jobs.stop()
-    second = Jobs(database, tmp_path)
+    second = Jobs(database, home)
     second.handler("long", handler)
     assert await second.resume() == 0
     assert (await second.get(HERE, job.id)).state == "cancelled"
     assert ended == ["cancelled"]
 
 
-async def test_close_leaves_it_running_and_resume_goes_on(jobs, database, tmp_path):
+async def test_close_leaves_it_running_and_resume_goes_on(jobs, database, home):
     calls, began = [], asyncio.Event()
     hold = True
 
@@ -141,7 +136,7 @@ async def test_close_leaves_it_running_and_resume_goes_on(jobs, database, tmp_pa
     await jobs.stop()
     assert (await jobs.get(HERE, job.id)).state == "running"
     hold = False
-    other = Jobs(database, tmp_path)
+    other = Jobs(database, home)
     other.handler("two", handler)
     assert await other.resume() == 1
     job = await other.wait(HERE, job.id, 20)
@@ -152,7 +147,7 @@ async def test_close_leaves_it_running_and_resume_goes_on(jobs, database, tmp_pa
 
 PROGRAM = """
     import asyncio, os, pathlib, signal, sys
-    from genwright.db import REGISTRY, Database
+    from genwright.db import Database
     from genwright.jobs import Jobs
     from genwright.vocab import Scope
 
@@ -170,9 +165,7 @@ PROGRAM = """
         return {"ok": True}
 
     async def main():
-        database = Database("registry", f"sqlite:///{home}/registry.sqlite")
-        with database.engine.connect() as connection:
-            REGISTRY.create_all(connection)
+        database = Database("registry", sys.argv[3] or f"sqlite:///{home}/registry.sqlite")
         jobs = Jobs(database, home)
         jobs.handler("steps", handler)
         if sys.argv[2] == "die":
@@ -188,10 +181,10 @@ PROGRAM = """
 """
 
 
-def test_a_killed_process_leaves_a_job_that_goes_on(tmp_path):
-    program = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)]
-    killed = subprocess.run([*program, "die"], capture_output=True, timeout=60, env=os.environ)
+def test_a_killed_process_leaves_a_job_that_goes_on(home, database_url):
+    program = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(home)]
+    killed = subprocess.run([*program, "die", database_url], capture_output=True, timeout=60, env=os.environ)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    after = subprocess.run([*program, "resume"], capture_output=True, timeout=60)
+    after = subprocess.run([*program, "resume", database_url], capture_output=True, timeout=60)
     assert after.stdout.decode().strip() == "done", after.stderr.decode()
-    assert (tmp_path / "log").read_text().split() == ["0", "1", "2", "3"]
+    assert (home / "log").read_text().split() == ["0", "1", "2", "3"]

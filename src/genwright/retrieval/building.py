@@ -185,13 +185,20 @@ class Builder:
         digest = await self._workers.call("finish", str(beside), timeout_s=FINISH_TIMEOUT_S, shape=str)
         folder = await asyncio.to_thread(index.publish, beside, root, digest)
         manifest = await asyncio.to_thread(index.read_manifest, folder)
-        return {"folder": digest, "dimensions": manifest.dimensions, "vector": manifest.vector, "text": manifest.text}
+        return {
+            "folder": digest,
+            "chunks": manifest.chunks,
+            "dimensions": manifest.dimensions,
+            "vector": manifest.vector,
+            "text": manifest.text,
+        }
 
     async def _register(self, actor: Actor, order: Order, frozen: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
         content = {
             "corpus": frozen["digest"],
             "chunker": msgspec.to_builtins(order.spec.chunker),
             "embedding": {"model": order.spec.embedding_model, "dimensions": written["dimensions"]},
+            "chunks": written["chunks"],
             "folder": written["folder"],
             "backends": {"vector": written["vector"], "text": written["text"]},
         }
