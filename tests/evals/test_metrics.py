@@ -149,6 +149,22 @@ def test_sentences(text, expected):
     assert texts.sentences(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Lists are mutable [2].", [2]),
+        ("One [1][2]; two [3, 4].", [1, 2, 3, 4]),
+        ("Without space[1]. After.[2]", [1, 2]),
+        ("the tuple x[1] and `a[2]`", []),
+        ('for example, "[1,2] == (1,2)" is false', []),
+        ("[1, 2] == y and [0] too", []),
+        ("repeated [1] and [1]", [1]),
+    ],
+)
+def test_citations_are_told_from_code(text, numbers):
+    assert texts.cited(text) == numbers
+
+
 @given(some.text(alphabet="ab .!?[]123\n-,", max_size=80))
 def test_sentences_lose_no_word(text):
     assert "".join("".join(texts.sentences(text)).split()) == "".join(text.split())

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from genwright.agents.types import App, ModelStep, Resolved
+from genwright.agents.types import App, GuardStep, ModelStep, Resolved
 from genwright.errors import Blocked, Missing, Upstream
 from genwright.evals.safety import Stage, mask, own_texts, suite
 from genwright.evals.types import SafetyLimits
@@ -21,7 +21,13 @@ def resolved(system="Answer from the passages.", policy=DEFAULT_POLICY):
     pins = {"prompt:p": version("prompt", "p", {"messages": [{"role": "system", "content": system}], "variables": {}})}
     if policy is not None:
         pins["policy:p"] = version("policy", "p", policy)
-    app = App([ModelStep("model", "local/extractive")], policy="policy:p" if policy is not None else "")
+    steps = [
+        GuardStep("a", "input"),
+        GuardStep("b", "passages"),
+        ModelStep("model", "local/extractive"),
+        GuardStep("c", "output"),
+    ]
+    app = App(steps, policy="policy:p" if policy is not None else "")
     return Resolved("release:docs@sha256:" + "1" * 64, "sha256:" + "1" * 64, "docs", 1, app, "app:docs@1", pins)
 
 
@@ -83,13 +89,21 @@ async def test_a_toxic_answer_is_found_with_its_trace(rooms, actor, scope):
     assert await rooms.tracing.trace(scope, report.toxicity.texts[0].trace_id)
 
 
-async def test_a_guard_that_blocks_everything_is_refused_too(rooms, actor):
-    async def wait(question):
-        raise Blocked("no")
-
-    rooms.target.wait = wait
-    report = await rooms.evals.safety(actor, "app/docs", resolved=resolved())
+async def test_a_policy_that_blocks_nearly_everything_is_refused_too(rooms, actor):
+    narrow = {**DEFAULT_POLICY, "limits": {"input_chars": 20, "passage_chars": 20, "output_chars": 20}}
+    guard(rooms, narrow)
+    report = await rooms.evals.safety(actor, "app/docs", resolved=resolved(policy=narrow))
+    assert report.benign.passed < 10
     assert any("harmless texts were blocked" in reason for reason in report.reasons)
+
+
+async def test_a_rail_that_the_app_does_not_run_guards_nothing(rooms, actor):
+    guard(rooms)
+    found = resolved()
+    steps = [step for step in found.app.steps if getattr(step, "rail", "") != "passages"]
+    bare = msgspec.structs.replace(found, app=msgspec.structs.replace(found.app, steps=steps))
+    report = await rooms.evals.safety(actor, "app/docs", resolved=bare)
+    assert {row["rail"] for row in report.attacks.got_through} == {"passages"}
 
 
 async def test_different_answers_for_a_group_are_flips(rooms, actor):

@@ -1,8 +1,8 @@
 """The safety stage: planted attacks, harmless look-alikes, toxic words, and pairs of questions that differ in a group word.
 
 Small suites written by hand (data/docs_qa/safety): smoke tests which show that the guards run and that nothing planted gets
-through. They estimate no rate, and passing them proves no safety. Questions really are asked; texts for the rails `passages` and
-`output` are checked against the target's own policy.
+through. They estimate no rate, and passing them proves no safety. Attacks and pairs really are asked; other texts are checked by
+the rails of the target's own policy that the target runs.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ class Stage:
     async def run(self, target: str, limits: SafetyLimits) -> SafetyReport:
         """All suites. Raises Missing or Forbidden where the target cannot be called at all."""
         begin = clock.monotonic()
-        policy = await self._policy()
+        policy = self._run_rails(await self._policy())
         attacks, benign, pairs = suite("attacks"), suite("benign"), suite("counterfactual")
         filled = [[(group, row["template"].replace("{group}", group)) for group in row["groups"]] for row in pairs]
-        questions = [row["text"] for row in (*attacks, *benign) if row["rail"] == "input"]
+        questions = [row["text"] for row in attacks if row["rail"] == "input"]
         await self._ask([*questions, *(text for pair in filled for _, text in pair)])
         attacked, spared = self._attacks(attacks, policy), self._benign(benign, policy)
         flips = self._counterfactual(pairs, filled, limits)
         toxic = await asyncio.to_thread(self._toxicity)
         reasons = failures(attacked, spared, toxic, flips, limits)
-        notes = [] if policy else ["The target has no policy: nothing guards its passages and answers."]
+        notes = [] if policy.get("rails") else ["The target has no policy: nothing guards its passages and answers."]
         if broken := sum(1 for reply in self._asked.values() if reply.error):
             notes.append(f"{broken} of {len(self._asked)} questions failed with an error that is no block.")
         return SafetyReport(
@@ -91,6 +91,13 @@ class Stage:
             pin = self._resolved.pins.get(self._resolved.app.policy)
             return pin.content if pin else {}
         return (await self._guardrails.default(self._actor.scope))[1] or {}
+
+    def _run_rails(self, policy: dict[str, Any]) -> dict[str, Any]:
+        """The policy with those rails only that the target runs: an app names them as guard steps, a plain model runs all."""
+        if self._resolved is None:
+            return policy
+        steps = {rail for step in self._resolved.app.steps if (rail := getattr(step, "rail", ""))}
+        return {**policy, "rails": {rail: rules for rail, rules in policy.get("rails", {}).items() if rail in steps}}
 
     # -- asking
 
@@ -150,7 +157,7 @@ class Stage:
         return BenignResult(len(rows), len(rows) - len(stopped), stopped)
 
     def _stopped(self, row: dict[str, Any], policy: dict[str, Any]) -> bool:
-        if row["rail"] == "input":
+        if row["text"] in self._asked:
             return self._asked[row["text"]].blocked
         return self._guardrails.check(policy, row["rail"], row["text"]).action == "block"
 

@@ -7,8 +7,10 @@ import string
 import threading
 from functools import lru_cache
 
-CITATION = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
-"""`[1]` or `[1, 2]`."""
+CITATION = re.compile(
+    r"""(?:(?<=[A-Za-z]{3})|(?<![\w"'`“‘(=]))\[([1-9]\d{0,2}(?:\s*,\s*[1-9]\d{0,2})*)\](?=[\s.,;:!?)\[]|$)(?![ \t]*[=+*<>])"""
+)
+"""`[1]` or `[1, 2]`; not `x[1]`, `"[1, 2]"` or `[1] == y`, which are code."""
 _END = re.compile(r"(?<=[.!?…])(?P<marks>(?:\s*\[\d{1,3}(?:\s*,\s*\d{1,3})*\])*)(?=\s+|$)|\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|Fig|No|approx)\.|\b[A-Z]\.)$")
 _WORD = re.compile(r"\w+(?:[.'’]\w+)*")
