@@ -162,6 +162,29 @@ def test_odd_numbers_and_costs():
     assert span(genwright__cost_nano_usd=7, llm__cost__total=1.0).cost_nano_usd == 7
 
 
+async def test_foreign_model_calls_get_a_price_from_the_list(tracing, actor):
+    from genwright.prices import Usage, price
+
+    sent = [
+        {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.cache_read.input_tokens": 40},
+        {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.cost": 0.5},
+        {"gen_ai.provider.name": "openai", "gen_ai.request.model": "no such model"},
+        {"gen_ai.request.model": "gpt-4o"},
+    ]
+    spans = []
+    for number, extra in enumerate(sent):
+        values = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, **extra}
+        kinds = {str: "stringValue", int: "intValue", float: "doubleValue"}
+        pairs = [{"key": key, "value": {kinds[type(value)]: value}} for key, value in values.items()]
+        times = {"startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000000000001"}
+        spans.append({"traceId": "1" * 32, "spanId": f"{number + 1:016x}", "attributes": pairs, **times})
+    await tracing.ingest(actor, json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode(), "application/json")
+    listed = price("openai", "gpt-4o", Usage(100, 10, 40), 1_790_000_000_000_000_000).nano_usd
+    costs = [span.cost_nano_usd for span in (await tracing.trace(SCOPE, "1" * 32)).spans]
+    assert costs == [listed, 500_000_000, None, None]
+    assert listed > 0
+
+
 def test_refs():
     digest, other = "sha256:" + "a" * 64, "sha256:" + "b" * 64
     each = span(

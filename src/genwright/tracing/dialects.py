@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from genwright import vocab
+from genwright import prices, vocab
 from genwright.tracing.types import Span
 
 DOCUMENTS = "gen_ai.retrieval.documents"
@@ -109,6 +109,37 @@ def fill(span: Span) -> None:
                 setattr(span, column, str(value))
     if not span.app and span.resource:
         span.app = str(span.resource.get("service.name") or "")
+
+
+CACHED = (
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
+    "llm.token_count.prompt_details.cache_read",
+)
+CACHE_WRITTEN = (
+    "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens",
+    "llm.token_count.prompt_details.cache_write",
+)  # fmt: skip
+
+
+def put_price(span: Span) -> None:
+    """The cost of a model call that reported tokens but no cost, by the bundled price list; unknown stays None."""
+    if span.cost_nano_usd is not None or not span.provider or not is_model_call(span):
+        return
+    if span.tokens_in is None and span.tokens_out is None:
+        return
+    attributes = span.attributes
+    cached, written = (
+        next((count for name in names if (count := _number(attributes.get(name))) is not None), 0)
+        for names in (CACHED, CACHE_WRITTEN)
+    )
+    usage = prices.Usage(span.tokens_in or 0, span.tokens_out or 0, cached, written)
+    model = attributes.get("gen_ai.response.model")
+    found = None
+    for name in (model, span.model):
+        if isinstance(name, str) and name and found is None:
+            found = prices.price(span.provider, name, usage, span.start_ns)
+    span.cost_nano_usd = found.nano_usd if found else None
 
 
 def _number(value: Any) -> int | None:

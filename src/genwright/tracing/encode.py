@@ -47,12 +47,17 @@ _decoder = msgspec.json.Decoder(Payload)
 _local = threading.local()  # a zstd context belongs to one thread
 
 
-def prepare(scope: Scope, spans: Iterable[Span]) -> list[Prepared]:
-    """Rows and compressed payloads, one item a trace. Traces share a payload row until it holds BUNDLE_BYTES: pages fill
-    better and the compression has more to learn from."""
+def prepare(scope: Scope, spans: Iterable[Span], *, priced: bool = False) -> list[Prepared]:
+    """Rows and compressed payloads, one item a trace; `priced` puts a price on model calls that came without.
+
+    Traces share a payload row until it holds BUNDLE_BYTES: pages fill better and the compression has more to learn from.
+    """
     groups: dict[str, list[Span]] = {}
     for span in spans:
         groups.setdefault(span.trace_id, []).append(span)
+        dialects.fill(span)
+        if priced:
+            dialects.put_price(span)
     prepared: list[Prepared] = []
     bundle, size = Bundle(), 0
     parts: dict[str, msgspec.Raw] = {}
@@ -74,8 +79,6 @@ def _prepare_trace(scope: Scope, trace_id: str, members: list[Span], bundle: Bun
     parts: dict[str, bytes] = {}
     refs: set[str] = set()
     search: dict[str, str] = {}
-    for span in members:
-        dialects.fill(span)
     roots = _candidates(members)
     for span in members:
         if span.capture != "full":

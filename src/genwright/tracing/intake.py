@@ -78,7 +78,7 @@ class Intake:
         if actor.capture != "full":
             for span in batch.spans:
                 span.capture = actor.capture
-        return batch, [] if actor.capture == "off" else encode.prepare(actor.scope, batch.spans)
+        return batch, [] if actor.capture == "off" else encode.prepare(actor.scope, batch.spans, priced=True)
 
     async def _write(self, actor: Actor, batch: otlp.Batch, prepared: list[store.Prepared]) -> None:
         try:
