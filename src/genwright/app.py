@@ -101,7 +101,7 @@ class House:
         self.ready = False
         await self.jobs.stop()
         await self.gateway.flush()
-        await self.tracing.flush()
+        await asyncio.to_thread(self.tracing.close)
         await self.http.close()
         self.retrieval.close()
         for database in self.databases.values():

@@ -20,7 +20,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
+from genwright.errors import Unavailable
 from genwright.tracing import intake as intake_module
+from genwright.tracing import spans as spans_module
+from genwright.tracing import store
 from genwright.vocab import Scope
 
 SCOPE = Scope()
@@ -252,6 +255,54 @@ async def test_a_database_that_cannot_write_gives_503_and_keeps_nothing(tracing,
     assert (status, headers["retry-after"]) == (503, "1")
     tracing.database.failed = None
     assert (await send(tracing, actor, body_of(span())))[0] == 200
+
+
+def failing_for(monkeypatch, trace_id: str, error: Exception) -> None:
+    """The real write, but the engine refuses rows of one trace."""
+    write = store.write_spans
+
+    def refusing(cursor, postgres, scope, batch):
+        if any(item.trace_id == trace_id for item in batch):
+            raise error
+        return write(cursor, postgres, scope, batch)
+
+    monkeypatch.setattr(store, "write_spans", refusing)
+
+
+async def test_a_trace_that_the_engine_refuses_harms_no_other(tracing, actor, monkeypatch):
+    failing_for(monkeypatch, T, ValueError("no such value"))
+    bodies = body_of(span(), span("bb" * 8), *(span(trace_id=f"{n:032x}") for n in range(1, 4)))
+    status, _, answer = await send(tracing, actor, bodies)
+    partial = json.loads(answer)["partialSuccess"]
+    assert (status, partial["rejectedSpans"]) == (200, "2")
+    assert "no such value" in partial["errorMessage"]
+    assert {row.trace_id for row in (await tracing.list(SCOPE)).items} == {f"{n:032x}" for n in range(1, 4)}
+
+
+async def test_an_own_span_that_the_engine_refuses_harms_no_other(tracing, actor, monkeypatch):
+    with tracing.span(actor, "bad") as bad:
+        failing_for(monkeypatch, bad.trace_id, ValueError("no such value"))
+    with tracing.span(actor, "good"):
+        pass
+    await tracing.flush()
+    assert [row.name for row in (await tracing.list(SCOPE)).items] == ["good"]
+    assert (tracing.health()["dropped"], tracing.health()["written"]) == (1, 1)
+
+
+async def test_a_full_disk_gives_503_and_own_spans_wait(tracing, actor, monkeypatch):
+    monkeypatch.setattr(spans_module, "RETRY_S", 0.05)
+    full = store.outages(tracing.database)("database or disk is full")
+    with monkeypatch.context() as disk:
+        failing_for(disk, T, full)
+        status, headers, _ = await send(tracing, actor, body_of(span(), span(trace_id="1" * 32)))
+        assert (status, headers["retry-after"]) == (503, "1")
+        with tracing.span(actor, "own", parent=(T, S)):
+            pass
+        with pytest.raises(Unavailable):
+            await tracing.flush()
+    await tracing.flush()
+    assert [row.name for row in (await tracing.list(SCOPE)).items] == ["own"]
+    assert tracing.health()["dropped"] == 0
 
 
 async def call_asgi(tracing, actor, parts, headers, method="POST"):

@@ -83,7 +83,7 @@ class Intake:
     async def _write(self, actor: Actor, batch: otlp.Batch, prepared: list[store.Prepared]) -> None:
         try:
             await self._store(actor, prepared)
-        except (Error, store.outages(self.database)) as error:
+        except (Unavailable, store.outages(self.database)) as error:
             raise self._unavailable(error) from error
         except Exception as error:  # a row that the engine cannot take: keep the rest
             if len(prepared) == 1:

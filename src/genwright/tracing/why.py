@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 from genwright import vocab
 from genwright.errors import Error
@@ -166,9 +167,9 @@ class _Explanation:
             self._edge(place, index, "found_in")
         if passage.document:
             document = f"document:{passage.document}"
-            self._node(
-                document, "document", passage.name or passage.title or passage.document[:19], facts={"digest": passage.document}
-            )
+            page = f"/documents/text/{passage.document}?" + urlencode({"name": passage.name})
+            title = passage.name or passage.title or passage.document[:19]
+            self._node(document, "document", title, facts={"digest": passage.document}, href=page)
             self._edge(place, document, "part_of")
 
     def _models(self) -> None:
