@@ -106,6 +106,7 @@ class Runner:
         except Error as error:  # the item's result; the run goes on
             _fail(item, error.message, error.code)
         item.latency_ns = clock.perf_ns() - begin
+        await self._tracing.flush()  # a recorded answer has its trace, also after a crash
         failpoints.passing("evals.before_record")
         await self._database.write(store.end_item, actor.scope, item)
         failpoints.passing("evals.after_record")
