@@ -31,6 +31,11 @@ class StreamGuard:
         self._let_out = 0  # characters of the answer that left `held`
         self._sent: list[str] = []
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is guarded: pieces come back at once."""
+        return not (self._limits or self._acting or self._watching)
+
     def feed(self, text: str) -> str:
         """What may go out now. Raises Blocked."""
         self._came += len(text)

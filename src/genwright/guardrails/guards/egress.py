@@ -16,7 +16,8 @@ from genwright.guardrails.types import Hit
 
 KINDS = ("image", "image_with_data", "link_with_data")
 _URL = re.compile(r"(?:https?:)?//[^\s<>\"'`)\]]{3,2048}|https?:", re.IGNORECASE)
-_IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(\s{0,3}<?([^)\s>]{1,2048})[^)\n]{0,300}(?:\)|\Z)")
+# Possessive and without a required end, so that a match is never tried again: an image left open counts as one.
+_IMAGE = re.compile(r"!\[[^\]\n]{0,300}+\]\(\s{0,3}+<?+([^)\s>]{1,2048}+)(?:[^)\n]{0,300}+\))?+")
 _TAG = re.compile(
     r"<(?:img|image|iframe|video|audio|embed|object|source|input|script|link)\b[^<>]{0,4096}(?:>|\Z)", re.IGNORECASE
 )

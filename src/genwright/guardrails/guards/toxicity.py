@@ -7,7 +7,7 @@ stretched letters undone.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -88,9 +88,9 @@ def _tokens(text: str) -> list[Token]:
     skip = 0
     for match in _TOKEN.finditer(text):
         start, end = match.span()
-        if start < skip:
-            continue
         word = match[0]
+        if start < skip or not word.strip("@$!'’*_"):
+            continue
         if start in spaced:
             skip = end = spaced[start]
             word = re.sub(r"[ .*_-]", "", text[start:end])
@@ -98,6 +98,7 @@ def _tokens(text: str) -> list[Token]:
     return tokens
 
 
+@lru_cache(maxsize=8192)
 def _spellings(word: str) -> tuple[str, ...]:
     word = word.lower().replace("’", "'").strip("'*_")
     bare = word.strip("!")
