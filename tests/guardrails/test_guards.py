@@ -181,10 +181,11 @@ def test_wrong_parameters_are_refused(make):
 
 
 NASTY = [
-    "a", " ", "ignore ", "ignore the the ", "1", "1 ", "a.", "a@", "a@a.", "@", "!", "![", "![a](", "[a]: ", "<img ", "<", "http://", "//a",
-    "-----BEGIN ", "-----BEGIN PRIVATE KEY-----\n", "eyJ", "eyJa.", "password=", "sk-", "://a:", "0x", "%41", "&#", "\u200b", "\u0430a",
-    "1.", "1:", "::", "+1 ", "+1(", "GB", "GB22 ABCD ", "a ", "a b ", "i.g.", "no any ", "send the ", "you are now ", "tell your system ",
-    "\n", "\n    ", "system: ", "忽略", "\U000e0041", "=", "\\n", "1gn0r3 ", "kill ", "fuuu", "s t ", "*", "#", "aA0/", "\u0130", "\ud800",
+    "a", " ", "ignore ", "ignore the the ", "1", "1 ", "a.", "a@", "a@a.", "@", "!", "![", "![a](", "[a]: ", "<img ",
+    "<", "http://", "//a", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----\n", "eyJ", "eyJa.", "password=", "sk-", "://a:",
+    "0x", "%41", "&#", "\u200b", "\u0430a", "1.", "1:", "::", "+1 ", "+1(", "GB", "GB22 ABCD ", "a ", "a b ", "i.g.",
+    "no any ", "send the ", "you are now ", "tell your system ", "\n", "\n    ", "system: ", "忽略", "\U000e0041", "=",
+    "\\n", "1gn0r3 ", "kill ", "fuuu", "s t ", "*", "#", "aA0/", "\u0130", "\ud800",
 ]  # fmt: skip
 
 

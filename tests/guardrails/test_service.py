@@ -120,8 +120,7 @@ def test_a_guard_that_breaks_refuses(guardrails, monkeypatch):
         def check(self, text):
             raise RuntimeError("no model")
 
-    monkeypatch.setitem(policies.GUARDS._rows, "broken", f"{__name__}:Broken")
-    monkeypatch.setattr("genwright.plugs.Table.load", lambda self, name: Broken)
+    monkeypatch.setattr(policies.GUARDS, "load", lambda name: Broken)
     verdict = guardrails.check({"rails": {"input": [{"guard": "broken", "action": "block"}]}}, "input", "hello")
     assert (verdict.action, verdict.findings[0].kind) == ("block", "failed")
 
@@ -143,13 +142,11 @@ def test_an_idle_rail_is_nearly_free(guardrails):
 async def test_rest(web, guardrails):
     from genwright.web.server import build_framework
 
-    framework = build_framework(
+    web._framework = build_framework(
         SimpleNamespace(**dict.fromkeys(("settings", "jobs", "blobs", "secrets", "audit")), access=web.access,
                         registry=web.registry, guardrails=Guardrails(web.registry)),
         ("access", "registry", "guardrails"),
     )  # fmt: skip
-    web._framework = framework
-    assert isinstance(framework, object)
     body = {"name": "strict", "content": DEFAULT_POLICY, "note": "first"}
     assert (await web.request("POST", "/api/guardrails", json=body)).status_code == 401
     assert (await web.request("POST", "/api/guardrails", json=body, key=await web.key("viewer"))).status_code == 403

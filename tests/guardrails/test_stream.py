@@ -34,6 +34,19 @@ def stream(steps, chunks):
     return "".join(out), guard
 
 
+def sent_until_blocked(steps, chunks, guard_name):
+    """What went out before the stream was refused; fails if it was not, or by another guard."""
+    guard, sent = StreamGuard(steps), ""
+    try:
+        for chunk in chunks:
+            sent += guard.feed(chunk)
+        sent += guard.close()
+    except Blocked as error:
+        assert error.details["guard"] == guard_name
+        return sent
+    pytest.fail(f"not refused: {sent}")
+
+
 @pytest.mark.parametrize("kind", FORBIDDEN)
 def test_no_split_lets_a_forbidden_string_out(kind):
     """Cut at every place, into two, into three, and into single characters: the same as when it comes whole."""
@@ -58,12 +71,8 @@ def test_nothing_of_a_canary_is_emitted(leak):
     text = BEFORE + leak + AFTER
     for at in range(len(text) + 1):
         for chunks in ([text[:at], text[at:]], [text[:at], *text[at:]]):
-            guard = StreamGuard(steps)
-            sent = []
-            with pytest.raises(Blocked, match="canary"):
-                sent += [guard.feed(chunk) for chunk in chunks]
-                guard.close()
-            assert BEFORE.startswith("".join(sent)), "no character of the leak went out"
+            sent = sent_until_blocked(steps, chunks, "canary")
+            assert BEFORE.startswith(sent), "no character of the leak went out"
 
 
 def test_random_cuts_of_mixed_texts_equal_the_whole():
@@ -125,11 +134,8 @@ def test_length_and_endless_hits_are_refused():
         stream(Compiled(read({"limits": {"output_chars": 50}})).rails["stream"], ["x" * 30] * 2)
     endless = "-----BEGIN PRI" + "VATE KEY-----\n" + ("Ab1+" * 16 + "\n") * (MAX_HELD // 60)
     steps = rail({"guard": "secrets", "action": "change"})
-    guard, sent = StreamGuard(steps), []
-    with pytest.raises(Blocked, match="secrets"):
-        for at in range(0, len(endless), 64):
-            sent.append(guard.feed(endless[at : at + 64]))
-    assert "".join(sent) == ""
+    chunks = [endless[at : at + 64] for at in range(0, len(endless), 64)]
+    assert sent_until_blocked(steps, chunks, "secrets") == ""
 
 
 def test_an_empty_rail_costs_and_changes_nothing():
