@@ -31,7 +31,8 @@ def api_page() -> str:
     lines = [
         "# Management API",
         "",
-        "Every route, as the Python client names it: `client.prompts.list(query=…)`. JSON in and out; a key in `Authorization: Bearer`.",
+        "Every route, as the Python client names it: `client.prompts.list(query=…)`. JSON in and out;",
+        "A key goes in `Authorization: Bearer`.",
         'Errors are `{"error": {"code", "message", "retry", "details"}}`. The wire faces are `/v1/chat/completions`,',
         "`/v1/messages`, `/v1/embeddings`, `/v1/models` and `/v1/traces` (OTLP).",
         "",

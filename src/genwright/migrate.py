@@ -42,14 +42,9 @@ def migrate(database: Database, target: str = "head") -> None:
         at = current(connection, database.name)
         if at is not None and at not in known:
             raise Invalid(
-                f"The {database.name} database has schema {at}; this program knows {known[-1] if known else 'none'}. "
+                f"The {database.name} database has schema {at}; this program knows {known[-1]}. "
                 "Nothing was changed. Install the newer Genwright again, or restore a backup."
             )
-        if not known:
-            from genwright.db import METADATA
-
-            METADATA[database.name].create_all(connection)
-            return
         if at == (known[-1] if target == "head" else target):
             return
     _alembic(database, target)
