@@ -175,7 +175,7 @@ def _conditions(scope: Scope, want: TraceFilter) -> tuple[list[Any], list[Callab
     if want.min_cost_nano_usd:
         scanned.append(lambda c: c.cost_nano_usd >= want.min_cost_nano_usd)
     if want.text:
-        scanned.append(lambda c: sa.func.lower(c.search).contains(want.text.lower(), autoescape=True))
+        scanned.append(lambda c: _contains(c.search, want.text))
     if want.model:
         scanned.append(lambda c: _any(spans, scope, c, spans.c.model == want.model))
     if want.score:
@@ -183,12 +183,18 @@ def _conditions(scope: Scope, want: TraceFilter) -> tuple[list[Any], list[Callab
     return indexed, scanned
 
 
+def _contains(column: Any, text: str) -> Any:
+    """Also as it was written, because SQLite's lower() knows only ASCII letters."""
+    folded = sa.func.lower(column).contains(text.lower(), autoescape=True)
+    return folded if text.isascii() else sa.or_(folded, column.contains(text, autoescape=True))
+
+
 def _any(table: sa.Table, scope: Scope, c: Any, *conditions: Any) -> Any:
     return sa.exists(sa.select(sa.literal(1)).where(mine(table, scope), table.c.trace_id == c.trace_id, *conditions))
 
 
 def _score_condition(scope: Scope, text: str) -> Callable[[Any], Any]:
-    found = _SCORE_FILTER.match(text)
+    found = _SCORE_FILTER.match(text.strip()) if len(text) < 300 else None
     try:
         value = float(found[3]) if found and found[3] else None
     except ValueError:

@@ -131,7 +131,8 @@ class TraceFilter(msgspec.Struct, kw_only=True):
     user: str = ""
     run: str = ""
     text: str = ""
-    """Part of the beginning (200 characters each) of the root's input or output; letter case is ignored."""
+    """Part of the beginning (200 characters each) of the root's input or output. The case of ASCII letters is ignored; of others
+    on PostgreSQL only."""
     since_ns: int = 0
     until_ns: int = 0
     min_cost_nano_usd: int = 0
