@@ -126,7 +126,7 @@ class _Watcher:
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
-            pass
+            await asyncio.sleep(0.05)  # a server that keeps answering must not make this spin
         self.gone = True
         self._task.cancel()
 

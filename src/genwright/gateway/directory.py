@@ -6,9 +6,10 @@ environment, and what runs in this process. A stored provider goes before one of
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from genwright import audit, clock
+from genwright import audit, clock, prices
 from genwright.access.types import Actor
 from genwright.db import Database
 from genwright.errors import Invalid, Missing
@@ -61,6 +62,8 @@ class Directory:
 
             return Local()
         stored = await self._database.read(store.get_provider, scope, name) if IDENT.match(name) else None
+        # The price list takes 0.1 s to load: in a thread, before the first call is on its way.
+        await asyncio.to_thread(prices.price, "openai", name, prices.Usage(), 0)
         if stored is not None:
             return self._remote(name, stored.kind, stored.base_url, self._key(scope, stored))
         if name in self._environment:

@@ -54,10 +54,10 @@ class ChatRequest(msgspec.Struct):
     metadata: dict[str, Any] | None = None
 
 
-_PARAMETERS = (
+_PARAMETERS = frozenset((
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n", "presence_penalty", "frequency_penalty",
     "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs", "top_logprobs", "logit_bias",
-)  # fmt: skip
+))  # fmt: skip
 _KNOWN = frozenset(ChatRequest.__struct_fields__)
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 1 << 31), "max_completion_tokens": (1, 1 << 31), "n": (1, 128),
@@ -82,7 +82,7 @@ def read_request(body: bytes) -> Asked:
         raise field_error(error) from None
     if not request.messages:
         raise bad("messages", "messages is empty: at least one message is needed. Nothing was sent.")
-    parameters = {name: plain[name] for name in _PARAMETERS if plain.get(name) is not None}
+    parameters = {name: value for name, value in plain.items() if name in _PARAMETERS and value is not None}
     for name in parameters.keys() & _RANGES.keys():
         low, high = _RANGES[name]
         if not low <= parameters[name] <= high:

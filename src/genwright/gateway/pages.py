@@ -1,0 +1,92 @@
+"""Pages of the gateway: providers, models, what was used. Credentials go in and are never shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from genwright import clock
+from genwright.access.service import needs
+from genwright.access.types import Actor
+from genwright.errors import Error
+from genwright.web.forms import read_form
+
+router = APIRouter(prefix="/w/{workspace}/gateway", include_in_schema=False)
+
+DAY_NS = 86_400_000_000_000
+SPANS = {"24h": 1, "7d": 7, "30d": 30, "all": 0}
+SHOWN = 300
+"""Models listed at once; more are found by searching."""
+
+
+@router.get("")
+async def providers(request: Request, actor: Actor = Depends(needs("read"))) -> Response:
+    """Where models come from."""
+    return await _providers(request, actor)
+
+
+@router.post("")
+async def add(request: Request, actor: Actor = Depends(needs("admin"))) -> Response:
+    """Store a provider or change one; answers with the list, and with the form again where it does not fit."""
+    form = await read_form(request)
+    key = form.pop("api_key", "")
+    try:
+        added = await request.app.state.gateway.add_provider(
+            actor, form.get("name", "").strip(), form.get("kind", ""), form.get("base_url", "").strip(), key.strip()
+        )
+    except Error as problem:
+        return await _providers(request, actor, block="list", form=form, error=problem.message)
+    response = await _providers(request, actor, block="list")
+    return request.app.state.pages.toast(response, added.note or f"Stored: {added.name}.", "warn" if added.note else "good")
+
+
+@router.post("/{name}/test")
+async def try_provider(request: Request, name: str, actor: Actor = Depends(needs("write"))) -> Response:
+    """Ask the provider for its models; the outcome as a part of the list."""
+    outcome = await request.app.state.gateway.test_provider(actor, name)
+    return request.app.state.pages.render(request, "gateway/test.html", outcome=outcome)
+
+
+@router.post("/{name}/remove")
+async def remove(request: Request, name: str, actor: Actor = Depends(needs("admin"))) -> Response:
+    """Forget a provider and its key."""
+    await request.app.state.gateway.remove_provider(actor, name)
+    response = await _providers(request, actor, block="list")
+    return request.app.state.pages.toast(response, f"Removed: {name}. Its key is erased.")
+
+
+@router.get("/models")
+async def models(request: Request, q: str = "", actor: Actor = Depends(needs("read"))) -> Response:
+    """Everything that can be called by name."""
+    words = q.lower().split()
+    found = [model for model in await request.app.state.gateway.models(actor) if all(word in model.id.lower() for word in words)]
+    return request.app.state.pages.render(request, "gateway/models.html", q=q, items=found[:SHOWN], total=len(found))
+
+
+@router.get("/usage")
+async def usage(request: Request, since: str = "7d", actor: Actor = Depends(needs("read"))) -> Response:
+    """Calls, tokens and cost from the ledger, by provider and model."""
+    since = since if since in SPANS else "7d"
+    since_ns = clock.now_ns() - SPANS[since] * DAY_NS if SPANS[since] else 0
+    lines = await request.app.state.gateway.usage(actor, since_ns)
+    return request.app.state.pages.render(request, "gateway/usage.html", since=since, spans=list(SPANS), lines=lines)
+
+
+async def _providers(
+    request: Request, actor: Actor, block: str | None = None, form: dict[str, str] | None = None, error: str = ""
+) -> Response:
+    state = request.app.state
+    kinds: list[Any] = state.gateway.kinds()
+    return state.pages.render(
+        request,
+        "gateway/providers.html",
+        block=block,
+        status=422 if error else 200,
+        items=await state.gateway.list_providers(actor),
+        kinds=kinds,
+        form=form or {},
+        error=error,
+        admin=actor.may("admin"),
+        may_test=actor.may("write"),
+    )
