@@ -160,7 +160,46 @@ def _finite(number: float) -> float | str:
 # -- JSON
 
 
+class _Scope(msgspec.Struct):
+    scope: Any = None
+    spans: list[msgspec.Raw] = []
+
+
+class _Resource(msgspec.Struct, rename="camel"):
+    resource: Any = None
+    scope_spans: list[_Scope] = []
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    resource_spans: list[_Resource] = []
+
+
 def _read_json(body: bytes, batch: Batch, now_ns: int) -> None:
+    """Spans are decoded one by one, so that a large message does not hold the interpreter; an odd message goes the loose way."""
+    try:
+        message = msgspec.json.decode(body, type=_Message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_loosely(body, batch, now_ns)
+    for resource_spans in message.resource_spans:
+        resource = _json_attributes(resource_spans.resource, batch)
+        for scope_spans in resource_spans.scope_spans:
+            library = _json_library(scope_spans.scope)
+            for raw in scope_spans.spans:
+                _take(batch, _raw_span, raw, resource, library, now_ns)
+
+
+def _raw_span(raw: msgspec.Raw, resource: dict[str, Any], library: str, now_ns: int) -> Span:
+    try:
+        return _json_span(msgspec.json.decode(raw), resource, library, now_ns)
+    except msgspec.DecodeError as error:
+        raise _Bad(f"a span is not JSON: {error}") from None
+
+
+def _json_library(scope: Any) -> str:
+    return _library(str(scope.get("name") or ""), str(scope.get("version") or "")) if isinstance(scope, dict) else ""
+
+
+def _read_loosely(body: bytes, batch: Batch, now_ns: int) -> None:
     try:
         message = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -172,9 +211,7 @@ def _read_json(body: bytes, batch: Batch, now_ns: int) -> None:
     for resource_spans in _dicts(message, "resourceSpans", batch):
         resource = _json_attributes(resource_spans.get("resource"), batch)
         for scope_spans in _dicts(resource_spans, "scopeSpans", batch):
-            scope = scope_spans.get("scope")
-            scope = scope if isinstance(scope, dict) else {}
-            library = _library(str(scope.get("name") or ""), str(scope.get("version") or ""))
+            library = _json_library(scope_spans.get("scope"))
             for raw in _list(scope_spans, "spans", batch):
                 _take(batch, _json_span, raw, resource, library, now_ns)
 
