@@ -125,7 +125,7 @@ class _Watcher:
         self._watch = asyncio.ensure_future(self._until_gone())
 
     async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a server that keeps answering must not make this spin
         self.gone = True
         self._task.cancel()

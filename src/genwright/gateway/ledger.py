@@ -43,7 +43,7 @@ class Ledger:
             self._timer.cancel()
             self._write()
         while self._writing:
-            await asyncio.gather(*(asyncio.wrap_future(future) for future in self._writing), return_exceptions=True)
+            await asyncio.gather(*(asyncio.wrap_future(future) for future in list(self._writing)), return_exceptions=True)
 
     def _write(self) -> None:
         self._timer = None
