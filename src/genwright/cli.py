@@ -195,6 +195,12 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:  # the last edge: a person gets a line, the traceback is for those who ask
+        if os.environ.get("GENWRIGHT_LOG_LEVEL") == "debug":
+            raise
+        print(f"genwright: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        print("Please report it with what GENWRIGHT_LOG_LEVEL=debug prints for the same command.", file=sys.stderr)
+        sys.exit(70)
 
 
 if __name__ == "__main__":
