@@ -79,7 +79,7 @@ def cli_page() -> str:
             for name in children:
                 walk(children[name], f"{path} {name}")
         else:
-            arguments = " ".join(part.human_readable_name for part in command.params if part.param_type_name == "argument")
+            arguments = " ".join(part.name.upper() for part in command.params if part.param_type_name == "argument")
             first = inspect.cleandoc(command.help or "").split("\n")[0]
             lines.append(f"| `{path.strip()}{' ' + arguments if arguments else ''}` | {first} |")
 

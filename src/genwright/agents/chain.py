@@ -13,10 +13,10 @@ import msgspec
 from genwright import vocab
 from genwright.access.types import Actor
 from genwright.agents.types import GuardStep, ModelStep, Passage, PromptStep, Resolved, RetrieveStep
-from genwright.errors import Blocked, Invalid
+from genwright.errors import Invalid
 from genwright.gateway.service import Gateway
 from genwright.gateway.types import Answer, Call, Chunk, PromptUse
-from genwright.guardrails.service import Guardrails
+from genwright.guardrails.service import Guardrails, blocked
 from genwright.messages import Message, assistant
 from genwright.retrieval.service import Retrieval
 from genwright.tracing.service import Tracing
@@ -144,7 +144,7 @@ class Chain:
             span.set("genwright.findings", msgspec.to_builtins(verdict.findings))
             if verdict.action == "block":
                 span.output = ""
-                raise blocked(step.rail, verdict.findings)
+                raise blocked(step.rail, verdict, self._policy_ref)
             span.output = verdict.text
             return verdict.text
 
@@ -237,18 +237,6 @@ class Rooms(msgspec.Struct, frozen=True):
     guardrails: Guardrails
     gateway: Gateway
     retrieval: Retrieval
-
-
-def blocked(rail: str, findings: list[Any]) -> Blocked:
-    """The error for a block, naming the rule that fired."""
-    first = next((found for found in findings if found.action == "block"), findings[0] if findings else None)
-    reason = f"{first.guard}: {first.reason}" if first else "the policy"
-    return Blocked(
-        f"The {rail} was blocked by a guard ({reason}). No model's answer was shown. Rephrase, or ask the app's owner to look at "
-        "the policy.",
-        rail=rail,
-        guard=first.guard if first else "",
-    )
 
 
 def _variables(content: dict[str, Any], state: State) -> dict[str, Any]:
