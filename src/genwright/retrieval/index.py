@@ -53,7 +53,7 @@ class Manifest(msgspec.Struct, frozen=True):
     chunks: int
     dimensions: int
     vector: dict[str, Any]
-    """{"backend": "faiss-exact"} or {"backend": "faiss-ivf-sq8", "lists", "probe", "recall"}."""
+    """{"backend": "exact"} or {"backend": "faiss-ivf-sq8", "lists", "probe", "recall"}."""
     text: dict[str, Any]
     files: dict[str, dict[str, Any]]
     """Name → {"sha256", "bytes"}."""
@@ -95,7 +95,7 @@ def finish(folder: Path) -> str:
     if len(chunks) != len(vectors):
         raise Invalid(f"There are {len(chunks)} chunks but {len(vectors)} vectors. Nothing was built.")
     text = _build_text(folder / "text", chunks)
-    vector = {"backend": "faiss-exact"} if len(vectors) <= EXACT else _build_ivf(folder / "vectors.faiss", vectors)
+    vector = {"backend": "exact"} if len(vectors) <= EXACT else _build_ivf(folder / "vectors.faiss", vectors)
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with open(path, "rb") as file:
@@ -247,19 +247,16 @@ class Index:
                     raise _damaged(self.folder, f"{name} is not what was written")
 
     def _nearest(self, vector: np.ndarray, k: int) -> list[tuple[int, float]]:
-        import faiss
         import numpy as np
 
-        row = np.ascontiguousarray(vector[None, :], np.float32)
-        k = min(k, len(self.chunks))
-        if self._ivf is None:
-            scores, numbers = faiss.knn(row, self._vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
-            return list(zip(numbers[0].tolist(), scores[0].tolist(), strict=True))
-        found = self._ivf.search(row, max(2 * k, 40))[1][0]
+        row = np.ascontiguousarray(vector, np.float32)
+        if self._ivf is None:  # one product; faiss would wake its threads for each query
+            scores = self._vectors @ row
+            return [(number, float(scores[number])) for number in _best(scores, k)]
+        found = self._ivf.search(row[None, :], max(2 * k, 40))[1][0]
         found = np.sort(found[found >= 0])
-        exact = self._vectors[found] @ row[0]
-        order = np.argsort(-exact, kind="stable")[:k]
-        return list(zip(found[order].tolist(), exact[order].tolist(), strict=True))
+        scores = self._vectors[found] @ row
+        return [(int(found[place]), float(scores[place])) for place in _best(scores, k)]
 
     def _word_scores(self, query: str) -> np.ndarray:
         import numpy as np
