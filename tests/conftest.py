@@ -11,7 +11,7 @@ import importlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,3 +203,13 @@ async def web(databases: dict[str, Database], settings: Settings, home: Path) ->
     house = SimpleNamespace(settings=settings, jobs=None, blobs=None, secrets=secrets, access=access)
     house.audit, house.registry = Audit(database), Registry(database)
     return Web(house)
+
+
+@pytest.fixture
+async def site(settings: Settings) -> AsyncIterator[Any]:
+    """All rooms behind the real door, with a signed-in administrator's browser: `await site.get("/tracing")`."""
+    from page_site import Site
+
+    opened = await Site.open(settings)
+    yield opened
+    await opened.close()

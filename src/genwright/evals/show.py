@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from genwright.errors import Error
 from genwright.evals import measure
-from genwright.evals.types import Card, Comparison, Estimate, Run, RunItem
+from genwright.evals.types import Card, Comparison, Run, RunItem
+from genwright.web.formats import number
 
 FAMILIES = (
     ("retrieval", "Retrieval"),
@@ -30,54 +31,57 @@ def card(name: str) -> Card | None:
         return None
 
 
-def means(run: Run) -> list[tuple[str, list[dict[str, Any]]]]:
-    """(family, rows with name, value, low, high, note) for the metrics that have a value; each family has its own axis, and
-    so has each metric without an upper bound."""
-    found: list[tuple[str, list[dict[str, Any]]]] = []
+class Axis(NamedTuple):
+    """Rows that are drawn over one axis: mappings with name, value, low, high and optional verdict, note."""
+
+    title: str
+    digits: int
+    rows: list[dict[str, Any]]
+
+
+def means(run: Run) -> list[Axis]:
+    """Means by family; each metric without an upper bound has an axis of its own."""
+    found: list[Axis] = []
     for family, title in FAMILIES:
         bounded = []
         for name, estimate in run.summary.items():
             about = card(name)
             if estimate is None or (about.family if about else "answer") != family:
                 continue
-            row = _row(name, estimate, about)
+            better = "; less is better" if about and about.better == "lower" else ""
+            row = {"name": about.title if about else name, "note": f"{estimate.n} items{better}"}
+            row |= {"value": estimate.mean, "low": estimate.low, "high": estimate.high}
             if about is not None and about.high is None:
-                found.append((f"{about.title}{f', {about.unit}' if about.unit else ''}", [row]))
+                found.append(_axis(f"{about.title}{f', {about.unit}' if about.unit else ''}", [row], about.unit))
             else:
                 bounded.append(row)
         if bounded:
-            found.append((title, bounded))
+            found.append(_axis(title, bounded))
     return found
 
 
-def _row(name: str, estimate: Estimate, about: Card | None) -> dict[str, Any]:
-    better = "; less is better" if about and about.better == "lower" else ""
-    return {
-        "name": name,
-        "value": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "note": f"{estimate.n} items{better}",
-    }
-
-
-def differences(found: Comparison) -> list[tuple[str, list[dict[str, Any]]]]:
-    """(axis, rows for `ui.intervals`): shares together, each other unit alone."""
-    axes: dict[str, list[dict[str, Any]]] = {}
+def differences(found: Comparison) -> list[Axis]:
+    """B - A by unit: shares together, each other unit alone."""
+    units: dict[str, list[dict[str, Any]]] = {}
     for metric in found.metrics:
         span = metric.interval
         note = (
-            f"{metric.mean_a:.3g} → {metric.mean_b:.3g}{f' {metric.unit}' if metric.unit else ''}; "
+            f"{number(metric.mean_a)} → {number(metric.mean_b)}{f' {metric.unit}' if metric.unit else ''}; "
             f"{span.wins} better, {span.losses} worse, {span.ties} equal"
-            f"{f'; {metric.left_out} left out' if metric.left_out else ''}; p = {metric.p_holm:.2g} after Holm"
+            f"{f'; {metric.left_out} left out' if metric.left_out else ''}; p = {metric.p_holm:.2g}"
             f"{'; less is better' if metric.better == 'lower' else ''}"
         )
-        row = {
-            "name": metric.title or metric.name, "value": span.mean_difference, "low": span.low, "high": span.high,
-            "verdict": VERDICTS.get(metric.verdict, metric.verdict), "note": note,
-        }  # fmt: skip
-        axes.setdefault(f"in {metric.unit}" if metric.unit else "", []).append(row)
-    return list(axes.items())
+        row = {"name": metric.title or metric.name, "verdict": VERDICTS.get(metric.verdict, metric.verdict), "note": note}
+        units.setdefault(metric.unit, []).append(row | {"value": span.mean_difference, "low": span.low, "high": span.high})
+    return [_axis(f"in {unit}" if unit else "", rows, unit) for unit, rows in units.items()]
+
+
+def _axis(title: str, rows: list[dict[str, Any]], unit: str = "") -> Axis:
+    """Figures rounded to what the unit deserves; zero has no sign."""
+    digits = {"ms": 0, "USD": 6}.get(unit, 3)
+    for row in rows:
+        row |= {key: round(row[key], digits) + 0.0 for key in ("value", "low", "high")}
+    return Axis(title, digits, rows)
 
 
 def quality(item: RunItem) -> float | None:

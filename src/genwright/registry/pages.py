@@ -84,5 +84,5 @@ def _node(workspace: str, digest: str, ref: str) -> graph.Node:
     name, _, selector = rest.partition("@")
     if not name:
         return graph.Node(digest, digest.removeprefix("sha256:")[:12], "blob")
-    note = "" if selector.startswith("sha256:") else selector
+    note = selector[7:15] if selector.startswith("sha256:") else selector
     return graph.Node(digest, name, kind, note, links.artifact(workspace, f"{kind}:{name}@{digest}"))

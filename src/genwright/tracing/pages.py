@@ -148,7 +148,7 @@ async def score(request: Request, trace_id: str, actor: Actor = Depends(needs("s
         error = problem.message
     found = await state.tracing.trace(actor.scope, trace_id)
     response = state.pages.render(
-        request, "tracing/trace.html", block="scores", status=422 if error else 200, **_about(found, actor), error=error
+        request, "tracing/trace.html", block="scores", status=422 if error else 200, **_about(found, actor, error)
     )
     return response if error else state.pages.toast(response, f"Kept: {name}.")
 
@@ -185,12 +185,12 @@ def _href(node: WhyNode) -> str:
     if node.kind == "document":
         return f"/documents/text/{node.facts.get('digest', '')}"
     if node.kind == "run":
-        return f"/evals/{node.title}"
+        return f"/evals/{node.title}" if node.title.startswith("run_") else f"/tracing?run={node.title}"
     return ""
 
 
-def _about(found: Trace, actor: Actor) -> dict[str, Any]:
-    return {"trace": found.row, "scores": found.scores, "error": "", "may_score": actor.may("score"), "actor": actor}
+def _about(found: Trace, actor: Actor, error: str = "") -> dict[str, Any]:
+    return {"trace": found.row, "scores": found.scores, "error": error, "may_score": actor.may("score"), "actor": actor}
 
 
 def _one(found: Trace, span_id: str) -> Span:

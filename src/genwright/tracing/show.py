@@ -71,7 +71,8 @@ def _message(item: dict[str, Any]) -> Shown:
     texts = [text for part in parts if (text := _part(part))]
     texts += [f"→ {_part({**call.get('function', {}), 'type': 'tool_call'})[2:]}" for call in _calls(item)]
     role = role if role in ("system", "user", "assistant", "tool") else "tool"
-    return Shown(role, readable("\n\n".join(texts)), str(item.get("finish_reason") or item.get("name") or ""))
+    finish = item.get("finish_reason")
+    return Shown(role, readable("\n\n".join(texts)), str(finish if finish and finish != "stop" else item.get("name") or ""))
 
 
 def _calls(item: dict[str, Any]) -> list[dict[str, Any]]:
