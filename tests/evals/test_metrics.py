@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from rouge_score.rouge_scorer import RougeScorer
 
 from genwright.errors import Invalid, Missing
 from genwright.evals import measure, texts
@@ -89,6 +90,18 @@ def test_rouge_l_on_the_example_of_the_paper():
     assert plain.score([sample("police kill the gunman", "police killed the gunman")])[0].value == pytest.approx(0.75)
     assert plain.score([sample("the gunman kill police", "police killed the gunman")])[0].value == pytest.approx(0.5)
     assert value("rouge_l", sample("police kill the gunman", "police killed the gunman")) == pytest.approx(1.0)
+
+
+SOME_WORDS = ["the", "list", "lists", "listed", "append", "appending", "to", "os.path", "x1", "Ünïcode", "3.11", "don't"]
+WORDS = some.lists(some.sampled_from(SOME_WORDS), max_size=30)
+
+
+@given(WORDS, WORDS, some.booleans())
+def test_rouge_l_is_that_of_googles_library(answer, reference, stemming):
+    answer, reference = " ".join(answer), " ".join(reference)
+    theirs = RougeScorer(["rougeL"], use_stemmer=stemming).score(reference, answer)["rougeL"].fmeasure
+    ours = RougeL(stemming=stemming).score([sample(answer, reference)])[0].value
+    assert ours == (pytest.approx(theirs) if reference else None)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared data folder is not beside the repository")

@@ -35,6 +35,8 @@ class Toxicity:
 
     def worst(self, text: str) -> tuple[float, list[str]]:
         """Weight of the worst term (0: none) and the terms of that weight."""
+        if not self._guards[-1][1].check(text):  # the usual case: not even a rude word
+            return 0.0, []
         for weight, guard in self._guards:
             if hits := guard.check(text):
                 return weight, list(dict.fromkeys(text[hit.start : hit.end] for hit in hits))
