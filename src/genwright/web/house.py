@@ -22,6 +22,8 @@ NAVIGATION = [
     ("Use", "Chat", "/w/{workspace}/chat", "message-circle"),
     ("Build", "Documents", "/w/{workspace}/documents", "library"),
     ("Build", "Prompts", "/w/{workspace}/prompts", "pencil"),
+    ("Build", "Guardrails", "/w/{workspace}/guardrails", "shield"),
+    ("Build", "Datasets", "/w/{workspace}/datasets", "database"),
     ("Build", "Releases", "/w/{workspace}/releases", "rocket"),
     ("Watch", "Traces", "/w/{workspace}/tracing", "activity"),
     ("Watch", "Evaluations", "/w/{workspace}/evals", "chart-line"),

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from genwright.errors import Invalid
 from genwright.vocab import Ref
 
-OWN_PAGES = {"prompt": "prompts", "release": "releases", "dataset": "datasets"}
+OWN_PAGES = {"prompt": "prompts", "release": "releases", "dataset": "datasets", "policy": "guardrails"}
 """Kind → the room whose `/{name}` is its page."""
 
 
