@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 import typer
@@ -36,8 +35,7 @@ def run(
     found = started
     with ctx.obj.progress(f"Asking {target}") as update:
         while found["state"] in ("queued", "running"):
-            time.sleep(_POLL_S)
-            found = ctx.obj.client.evals.get(run_id=started["id"])
+            found = ctx.obj.client.evals.get(run_id=started["id"], wait_s=_POLL_S)
             update(found["done"], found["total"], f"{found['failed']} failed" if found["failed"] else "")
     _show(ctx, found)
     if found["state"] != "done":

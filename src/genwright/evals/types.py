@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -358,6 +358,3 @@ class MetricRow(msgspec.Struct, frozen=True):
     ready: bool
     needs: str = ""
     """How to install what is missing."""
-
-
-Plain = dict[str, Any]
