@@ -4,11 +4,11 @@ import json
 import re
 
 import msgspec
-from page_site import PLANTED
 
 from genwright.messages import Message, Reasoning, ToolCall, say
 from genwright.tracing import show
 from genwright.tracing.types import Span, Trace, TraceRow
+from page_site import PLANTED
 
 
 def ids(html):

@@ -106,7 +106,9 @@ async def _run(chain: Chain, messages: list[Message], recorded: str, trace_id: s
 
 def _tape(trace: Any, steps: list[Any], notes: list[str]) -> Tape:
     """Recorded outputs of the steps that are fed."""
-    by_step = {span.attributes.get(vocab.STEP): span for span in trace.spans if span.attributes.get(vocab.STEP)}
+    # The rendering of a prompt carries the model step's name too; what the step gave is the model call's output.
+    own = [span for span in trace.spans if span.operation != "render_prompt"]
+    by_step = {span.attributes[vocab.STEP]: span for span in own if span.attributes.get(vocab.STEP)}
     outputs: dict[str, Any] = {}
     for step in steps:
         if isinstance(step, PromptStep):

@@ -1,4 +1,4 @@
-"""Pages of datasets: which there are, the rows of a version, one row, and a new version from pasted rows."""
+"""Pages of datasets: which there are, the rows of a version, one row, and new versions from pasted rows or a kept trace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
-from genwright.errors import Invalid
+from genwright.datasets.types import AddTrace
+from genwright.errors import Error, Invalid
 from genwright.web.forms import address, go, read_form
 
 router = APIRouter(prefix="/w/{workspace}/datasets", include_in_schema=False)
@@ -38,6 +39,24 @@ async def put(request: Request, actor: Actor = Depends(needs("write"))) -> Respo
     except Invalid as problem:
         return _list(request, actor, [], "", "", None, form=form, error=problem.message)
     return go(address(f"/w/{actor.scope.workspace}/datasets/{name}", {"v": version.number}))
+
+
+@router.post("/add-trace")
+async def add_trace(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
+    """Keep a trace's question as a row; answers with what came of it, for the dialog that asked."""
+    form = await read_form(request)
+    topics = [name.strip() for name in form.get("topics", "").split(",") if name.strip()]
+    wanted = AddTrace(
+        trace=form.get("trace", ""), name=form.get("name", "").strip(), answer=form.get("answer", "").strip(), topics=topics
+    )
+    version, error = None, ""
+    try:
+        version = await request.app.state.datasets.add_trace(actor, wanted)
+    except Error as problem:
+        error = problem.message
+    return request.app.state.pages.render(
+        request, "datasets/added.html", version=version, error=error, status=422 if error else 200
+    )
 
 
 @router.get("/{name:path}")
