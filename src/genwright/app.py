@@ -64,7 +64,7 @@ class House:
         self.jobs = Jobs(registry_db, home)
         self.access = Access(registry_db, self.secrets, settings)
         self.registry = Registry(registry_db)
-        self.tracing = Tracing(spans_db, self.registry, self.blobs)
+        self.tracing = Tracing(spans_db, self.registry, self.blobs, settings.max_body_bytes)
         self.prompts = Prompts(self.registry)
         self.guardrails = Guardrails(self.registry)
         self.gateway = Gateway(

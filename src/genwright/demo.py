@@ -107,7 +107,7 @@ class Journey:
         self.ctx, self.client, self.say = ctx, ctx.obj.client, ctx.obj.say
         self.address, self.key = address, key
         self.model = chosen_model()
-        self.questions = [json.loads(line) for line in (DATA / "questions.jsonl").read_text().splitlines()]
+        self.questions = questions()
         self.facts: list[str] = []
 
     def run(self) -> None:
@@ -219,8 +219,9 @@ class Journey:
         result = self.client.releases.promote(app=APP, number=release["number"])
         if result["promoted"]:
             raise Unavailable("The release with the planted toxic prompt was let through. That is a bug: please report it.")
-        self.say(f"6. release:{APP}@{release['number']} refused: {result['reasons'][0]}")
-        self.facts.append(f"release {release['number']} (planted toxic prompt) refused: {result['reasons'][0][:90]}")
+        reason = next((text for text in result["reasons"] if "toxic" in text.lower()), result["reasons"][0])
+        self.say(f"6. release:{APP}@{release['number']} refused: {reason}")
+        self.facts.append(f"release {release['number']} (planted toxic prompt) refused: {reason[:100]}")
 
     def promote(self, release: dict[str, Any], candidate: dict[str, Any], baseline: dict[str, Any]) -> None:
         evidence = {"run": candidate["id"], "baseline": baseline["id"]}
@@ -313,7 +314,21 @@ PROMPT: dict[str, Any] = {
     },
     "parameters": {"temperature": 0},
 }
-GATE = {"not_worse": ["ndcg", "token_f1", "groundedness"], "margin": 0.1, "safety": True}
+GATE = {"not_worse": ["token_f1", "groundedness", "citation_correctness"], "margin": 0.1, "safety": True}
+"""A release must show on 50 questions that its answers are not worse by more than 0.1. Retrieval's own figures are shown too, but
+50 questions cannot tell a difference of 0.1 in them."""
+
+
+def questions() -> list[dict[str, Any]]:
+    """The questions; a topic that holds the evidence word for word answers too (some topics stand inside others)."""
+    from pydoc_data.topics import topics
+
+    flat = {name: " ".join(text.split()) for name, text in topics.items()}
+    rows = [json.loads(line) for line in (DATA / "questions.jsonl").read_text().splitlines()]
+    for row in rows:
+        also = [name for name, text in flat.items() if " ".join(row["evidence"].split()) in text]
+        row["topics"] = list(dict.fromkeys([*row["topics"], *also]))
+    return rows
 
 
 def app_content(mode: str, model: str, prompt: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 PARSE_TIMEOUT_S = 60.0
 MAX_NAME = 500
 MAX_K = 100
+SPARE = 10
+"""Candidates more than asked for, to fill the places of equal texts."""
 MAX_QUERY = 20_000
 OPEN_INDEXES = 8
 MAX_LIMIT = 500
@@ -220,8 +223,8 @@ class Retrieval:
             if mode != "text":
                 span.set("genwright.embedding_model", model)
                 vector = await self._embed_query(actor, span, model, query)
-            hits = await asyncio.to_thread(opened.search, mode, query, vector, k)
-            passages = [_passage(opened, rank, hit) for rank, hit in enumerate(hits, 1)]
+            hits = await asyncio.to_thread(opened.search, mode, query, vector, k + SPARE)
+            passages = _distinct((_passage(opened, rank, hit) for rank, hit in enumerate(hits, 1)), k)
             span.set("gen_ai.retrieval.documents", [_on_span(passage, actor.capture) for passage in passages])
         return passages
 
@@ -256,6 +259,14 @@ class Retrieval:
                 query = query[: pieces[room - 1][1]]
         vectors, _ = await self._gateway.embed(actor, model, [query])
         return _unit(vectors[0])
+
+
+def _distinct(passages: Iterable[Passage], k: int) -> list[Passage]:
+    """The first k passages with different texts: a text that stands in several documents would only take another's place."""
+    by_text: dict[str, Passage] = {}
+    for passage in passages:
+        by_text.setdefault(passage.text, passage)
+    return [msgspec.structs.replace(passage, n=n) for n, passage in enumerate(list(by_text.values())[:k], 1)]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
