@@ -44,3 +44,8 @@ async def test_lines_become_versions(site):
     assert "no rows" in (await site.post("/datasets", 422, name="mine", rows="\n")).text
     assert (await site.house.datasets.get(site.scope, "mine")).number == 1
     await (await site.as_role("viewer")).post("/datasets", 403, name="mine", rows="{}")
+
+
+async def test_a_row_cannot_leave_its_attribute(site):
+    await site.house.datasets.put(site.actor, "planted", [{"question": "x", "topics": [PLANTED, '" onfocus="alert(1)']}])
+    assert "&#34; onfocus=" in await site.get("/datasets/planted", row="0")

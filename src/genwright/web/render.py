@@ -89,7 +89,7 @@ class Pages:
         }
         loader = ChoiceLoader([FileSystemLoader(HERE / "templates"), PrefixLoader(rooms)])
         env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        env.filters |= formats.FILTERS | {"chart_json": chart_json}
+        env.filters |= formats.FILTERS | {"chart_json": chart_json, "tojson": indented_json}
         env.globals |= {
             "static": self.static.url,
             "diff_lines": diff.lines,
@@ -196,3 +196,8 @@ class HashedStatic(StaticFiles):
 def chart_json(value: Any) -> str:
     """JSON for a `data-chart` attribute (the template escapes it). NaN is refused: browsers can't read it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def indented_json(value: Any, indent: int = 2) -> str:
+    """JSON as plain text, in place of Jinja's `tojson`: that one counts as safe, and its quotes would end an attribute."""
+    return json.dumps(value, indent=indent, ensure_ascii=False)

@@ -1,0 +1,66 @@
+"""Pages of providers, models and usage: what is stored, never the credential."""
+
+from page_site import PLANTED
+
+SECRET = "sk-never-shown-again"
+
+
+async def test_a_provider_is_stored_tested_and_removed(site):
+    html = await site.get("/gateway")
+    assert "local" in html
+    assert "openai-compatible" in html
+    answer = await site.post(
+        "/gateway", name="mine", kind="openai-compatible", base_url="https://llm.example.org/v1", api_key=SECRET
+    )
+    assert "llm.example.org" in answer.text
+    assert SECRET not in answer.text
+    assert SECRET not in await site.get("/gateway")
+    tested = await site.post("/gateway/local/test")
+    assert "Answers in" in tested.text
+    await site.post("/gateway/mine/remove")
+    assert "llm.example.org" not in await site.get("/gateway")
+    await site.post("/gateway/mine/remove", 404)
+
+
+async def test_a_wrong_form_comes_back_without_the_key(site):
+    answer = await site.post("/gateway", 422, name="app", base_url=PLANTED, api_key=SECRET)
+    assert "Nothing was stored" in answer.text
+    assert SECRET not in answer.text
+
+
+async def test_a_provider_that_cannot_be_reached_says_so(site):
+    await site.post("/gateway", name="near", kind="openai-compatible", base_url="http://127.0.0.1:9/v1")
+    answer = await site.post("/gateway/near/test")
+    assert "circle-x" in answer.text
+
+
+async def test_models_are_found_by_words(site):
+    await site.released()
+    html = await site.get("/gateway/models")
+    assert "local/extractive" in html
+    assert 'href="/w/default/chat/docs-qa"' in html
+    html = await site.get("/gateway/models", q="MINI local")
+    assert "local/minilm" in html
+    assert "local/extractive" not in html
+    assert "No model is called that" in await site.get("/gateway/models", q=PLANTED)
+
+
+async def test_usage_is_what_the_ledger_holds(site):
+    from genwright.gateway.types import Call
+    from genwright.messages import say
+
+    assert "No calls in this time" in await site.get("/gateway/usage")
+    for _ in range(3):
+        await site.house.gateway.complete(site.actor, Call("local/extractive", [say("user", "What is a list?")]))
+    html = await site.get("/gateway/usage", since="24h")
+    assert "local/extractive" in html
+    assert "data-label" not in html
+    assert '<td class="num">3</td>' in html
+
+
+async def test_readers_change_nothing(site):
+    viewer = await site.as_role("viewer")
+    assert "api_key" not in await viewer.get("/gateway")
+    await viewer.post("/gateway", 403, name="x")
+    await viewer.post("/gateway/local/test", 403)
+    await viewer.post("/gateway/local/remove", 403)
