@@ -50,19 +50,11 @@ class Done(NamedTuple):
         return json.loads(self.out)
 
 
-def genwright(
-    home: Path | None, *words: str, cwd: Path | None = None, stdin: str = "", timeout_s: float = 120, **more: str
-) -> Done:
+def genwright(home: Path | None, *words: str, cwd: Path | None = None, stdin: str = "", **more: str) -> Done:
     """Run the installed command; never raises for its exit code. `more` are environment variables."""
-    head = ["--home", str(home)] if home is not None else []
+    command = [*COMMAND, *(["--home", str(home)] if home is not None else []), *words]
     ended = subprocess.run(
-        [*COMMAND, *head, *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        cwd=cwd,
-        env=environment(**more),
+        command, input=stdin, capture_output=True, text=True, timeout=LONGEST_S, cwd=cwd, env=environment(**more)
     )
     return Done(ended.returncode, ended.stdout, ended.stderr)
 
