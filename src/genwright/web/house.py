@@ -30,8 +30,9 @@ NAVIGATION = [
     ("Run", "Models", "/w/{workspace}/gateway", "cpu"),
     ("Run", "Keys", "/w/{workspace}/access", "key"),
     ("Run", "Jobs", "/w/{workspace}/jobs", "clock"),
+    ("Build", "Registry", "/w/{workspace}/registry", "boxes"),
 ]
-"""Group, title, address, icon of the left column."""
+"""Group, title, address, icon of the left column. Keys go by this order, so that what is used less stands last."""
 
 router = APIRouter(include_in_schema=False)
 
