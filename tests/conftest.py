@@ -213,3 +213,17 @@ async def site(settings: Settings) -> AsyncIterator[Any]:
     opened = await Site.open(settings)
     yield opened
     await opened.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Seconds per folder, so that a slow one is seen."""
+    spent: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration") and hasattr(report, "nodeid"):
+                folder = "/".join(report.nodeid.split("/")[:2])
+                spent[folder] = spent.get(folder, 0.0) + report.duration
+    if len(spent) > 1:
+        terminalreporter.write_sep("-", "seconds per folder (both workers together)")
+        for folder, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+            terminalreporter.write_line(f"{seconds:8.1f}  {folder}")

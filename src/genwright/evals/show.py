@@ -49,7 +49,7 @@ def means(run: Run) -> list[Axis]:
             if estimate is None or (about.family if about else "answer") != family:
                 continue
             better = ", less is better" if about and about.better == "lower" else ""
-            row = {"name": about.title if about else name, "note": f"n = {estimate.n}{better}"}
+            row: dict[str, Any] = {"name": about.title if about else name, "note": f"n = {estimate.n}{better}"}
             row |= {"value": estimate.mean, "low": estimate.low, "high": estimate.high}
             if about is not None and about.high is None:
                 found.append(_axis(f"{about.title}{f', {about.unit}' if about.unit else ''}", [row], about.unit))
