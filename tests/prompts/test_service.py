@@ -61,6 +61,7 @@ async def test_diff_names_the_field_and_the_words(service, actor, scope):
         {"role": "system", "content": "Answer very briefly."}, CONTENT["messages"][1]]})  # fmt: skip
     found = {field.field: field.changes for field in await service.diff(scope, "qa", "1", "2")}
     assert set(found) == {"messages[0].content", "parameters.temperature"}
-    assert [(change.op, change.text) for change in found["messages[0].content"]] == [
-        ("equal", "Answer "), ("insert", "very "), ("equal", "briefly."),
-    ]  # fmt: skip
+    changes = found["messages[0].content"]
+    assert [(change.op, change.text.strip()) for change in changes] == [("equal", "Answer"), ("insert", "very"), ("equal", "briefly.")]
+    assert "".join(change.text for change in changes if change.op != "insert") == "Answer briefly."
+    assert "".join(change.text for change in changes if change.op != "delete") == "Answer very briefly."

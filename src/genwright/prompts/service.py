@@ -17,6 +17,9 @@ from genwright.registry.service import Registry
 from genwright.registry.types import Version
 from genwright.vocab import Ref, Scope
 
+MAX_WORD_DIFF = 100_000
+"""Characters of both texts together."""
+
 
 class Prompts:
     def __init__(self, registry: Registry):
@@ -109,7 +112,9 @@ def diff(before: dict[str, Any], after: dict[str, Any]) -> list[FieldDiff]:
 
 def words(before: str, after: str) -> list[Change]:
     """Word diff: runs of equal, deleted and inserted text that join to both texts again."""
-    left, right = re.findall(r"\s+|\w+|[^\w\s]", before), re.findall(r"\s+|\w+|[^\w\s]", after)
+    long = len(before) + len(after) > MAX_WORD_DIFF  # matching is quadratic: long texts are compared by line
+    pattern = r".*\n|.+" if long else r"\s+|\w+|[^\w\s]"
+    left, right = re.findall(pattern, before), re.findall(pattern, after)
     changes = []
     for op, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if op == "equal":
