@@ -47,7 +47,7 @@ async def test_documents_come_in_pages(site, monkeypatch):
     assert following is None or first.count("</tr>") == 3
     second = await site.get(markup.unescape(following.group(1)).removeprefix("/w/default"))
     assert second.count("</tr>") == 2
-    assert "Newest" in second
+    assert "First" in second
 
 
 async def test_a_document_is_removed(site):
@@ -108,6 +108,8 @@ def test_windows_and_pieces_hold_every_character():
         marked = (start, end) if end > start else None
         assert "".join(piece.text for piece in pieces(parsed, first, last, marked)) == text[first:last]
     assert 0 < len(outline(parsed)) <= OUTLINE
+    flat = Parsed(text, "t", [Heading(2, heading.title, heading.start) for heading in headings])
+    assert OUTLINE / 2 < len(outline(flat)) <= OUTLINE
 
 
 async def test_an_index_is_built_and_searched_in_every_mode(site):

@@ -59,10 +59,12 @@ def pieces(parsed: Parsed, first: int, last: int, marked: tuple[int, int] | None
 
 
 def outline(parsed: Parsed) -> list[Heading]:
-    """Headings for the table of contents: all, or only the higher levels where there are too many."""
+    """Headings for the table of contents: all; only the higher levels, or else every n-th, where there are too many."""
     found = parsed.headings
     for level in (4, 3, 2, 1):
         if len(found) <= OUTLINE:
             break
         found = [heading for heading in found if heading.level <= level]
+    if len(found) < 2 < len(parsed.headings):
+        found = parsed.headings[:: -(-len(parsed.headings) // OUTLINE)]
     return found[:OUTLINE]
