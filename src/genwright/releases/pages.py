@@ -105,6 +105,10 @@ async def _show(
         wanted = selector or (PRODUCTION if PRODUCTION in artifact.labels else "")
         release = await registry.get(scope, Ref.parse(f"{app}@{wanted}" if wanted else app, "release"))
     history = await registry.history(scope, "release", app) if artifact else []
+    versions = await registry.versions(scope, "release", app) if artifact else []
+    runs = await _runs(state, actor, app)
+    production = artifact.labels.get(PRODUCTION) if artifact else None
+    stands = next((version.ref for version in versions if version.number == production), "")
     refused = error or (promotion is not None and not promotion.promoted)
     return state.pages.render(
         request,
@@ -114,12 +118,13 @@ async def _show(
         known=known,
         artifact=artifact,
         release=release,
-        versions=await registry.versions(scope, "release", app) if artifact else [],
+        versions=versions,
         history=history,
         back_to=_before(history),
         gate=await _gate(registry, actor, app),
-        runs=await _runs(state, actor, app),
-        production=artifact.labels.get(PRODUCTION) if artifact else None,
+        runs=runs,
+        baselines=[run for run in runs if run.release == stands],
+        production=production,
         promotion=promotion,
         error=error,
         actor=actor,
