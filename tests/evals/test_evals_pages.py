@@ -54,6 +54,7 @@ async def test_runs_and_one_run(site, runs):
     item = (await site.house.evals.items(site.scope, runs[0].id)).items[0]
     assert f"/w/default/tracing/{item.trace_id}" in await site.get(f"/evals/{runs[0].id}")
     await site.get("/evals/run_none", 404)
+    assert runs[0].id in await site.get("/releases/docs-qa"), "what a promotion can rest on"
 
 
 async def test_a_finished_run_asks_for_the_whole_page(site, runs):

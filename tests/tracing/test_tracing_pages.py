@@ -156,3 +156,48 @@ def test_steps_stand_below_their_parents_whatever_their_order():
     steps = show.steps(Trace(row=TraceRow(trace_id="t"), spans=sorted(spans, key=lambda each: each.start_ns), scores=[]))
     assert [(step.name, step.depth) for step in steps] == [("root", 0), ("early", 1), ("leaf", 2), ("late", 1), ("lost", 0)]
     assert [step.name for step in show.steps(Trace(row=TraceRow(trace_id="t"), spans=ring, scores=[]))] == ["x", "y"]
+
+
+STRANGE = [None, True, -1, 1e400, "x", "../../x", PLANTED, [], {}, [{"role": "user"}], {"role": 3}, "\ud7ff\u0000"]
+
+
+async def test_foreign_spans_may_hold_anything(site):
+    """Every field that a page reads, with values of every wrong type."""
+    tracing, traces = site.house.tracing, []
+    for value in STRANGE:
+        names = ("n", "document", "name", "title", "heading", "start", "end", "score", "text")
+        part = {"type": value, "content": value, "text": value, "name": value, "arguments": value, "response": value}
+        with tracing.span(site.actor, "foreign", operation="retrieval") as root:
+            root.set("gen_ai.retrieval.documents", [dict.fromkeys(names, value), value])
+            root.set(
+                "genwright.findings", [dict.fromkeys(("guard", "kind", "action", "reason", "start", "passage"), value), value]
+            )
+            for name in ("genwright.rail", "genwright.action", "genwright.step", "error.type", "gen_ai.request.temperature"):
+                root.set(name, value)
+            for operation in ("guard", "chat", "render_prompt"):
+                with tracing.span(site.actor, operation, operation=operation) as inner:
+                    inner.set("genwright.rail", "passages")
+                    inner.set("genwright.prompt", value)
+                    inner.output = value
+                    inner.event("gen_ai.first_token", value=value)
+            root.input = [{"role": "user", "content": [part, value], "tool_calls": [{"function": value}, value]}]
+            root.output = value
+        traces.append(root.trace_id)
+    await tracing.flush()
+    assert len(ids(await site.get("/tracing"))) == len(traces)
+    for trace in traces:
+        await site.get(f"/tracing/{trace}")
+        await site.get(f"/tracing/{trace}/why")
+        for span in (await tracing.trace(site.scope, trace)).spans:
+            await site.get(f"/tracing/{trace}/spans/{span.span_id}")
+
+
+async def test_a_huge_trace_is_shown_in_part(site):
+    with site.house.tracing.span(site.actor, "root", operation="invoke_agent") as root:
+        for number in range(1_500):
+            with site.house.tracing.span(site.actor, f"step {number}"):
+                pass
+    await site.house.tracing.flush()
+    html = await site.get(f"/tracing/{root.trace_id}")
+    assert "600 of 1,501 steps shown" in html
+    assert html.count("row-link") == 600

@@ -69,7 +69,7 @@ def _message(item: dict[str, Any]) -> Shown:
     parts = item.get("parts", item.get("content", ""))
     parts = parts if isinstance(parts, list) else [parts]
     texts = [text for part in parts if (text := _part(part))]
-    texts += [f"→ {_part({**call.get('function', {}), 'type': 'tool_call'})[2:]}" for call in _calls(item)]
+    texts += [_part({**call["function"], "type": "tool_call"}) for call in _calls(item)]
     role = role if role in ("system", "user", "assistant", "tool") else "tool"
     finish = item.get("finish_reason")
     return Shown(role, readable("\n\n".join(texts)), str(finish if finish and finish != "stop" else item.get("name") or ""))
@@ -77,7 +77,9 @@ def _message(item: dict[str, Any]) -> Shown:
 
 def _calls(item: dict[str, Any]) -> list[dict[str, Any]]:
     calls = item.get("tool_calls")
-    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    if not isinstance(calls, list):
+        return []
+    return [call for call in calls if isinstance(call, dict) and isinstance(call.get("function"), dict)]
 
 
 def _part(part: Any) -> str:
@@ -143,12 +145,21 @@ def passages(span: Span) -> list[dict[str, Any]]:
         found = span.output
     if not isinstance(found, list):
         return []
-    shown = []
-    for at, item in enumerate(found, 1):
-        if isinstance(item, dict):
-            empty = {"n": at, "document": "", "name": "", "title": "", "heading": "", "start": 0, "end": 0, "score": None}
-            shown.append({**empty, **item, "text": str(item.get("text", item.get("content", "")))})
-    return shown
+    return [_passage(item, at) for at, item in enumerate(found, 1) if isinstance(item, dict)]
+
+
+def _passage(item: dict[str, Any], at: int) -> dict[str, Any]:
+    """Foreign spans hold anything: what is not of its type counts as not given."""
+    score, document = item.get("score"), item.get("document")
+    text = item.get("text", item.get("content", ""))
+    return {
+        **{name: value if isinstance(value := item.get(name), str) else "" for name in ("name", "title", "heading")},
+        **{name: value if type(value := item.get(name)) is int and value >= 0 else 0 for name in ("start", "end")},
+        "n": item["n"] if type(item.get("n")) is int else at,
+        "document": document if isinstance(document, str) and vocab.DIGEST.match(document) else "",
+        "score": score if isinstance(score, (int, float)) and not isinstance(score, bool) else None,
+        "text": text if isinstance(text, str) else readable(text),
+    }
 
 
 def answered_from(trace: Trace) -> list[dict[str, Any]]:
