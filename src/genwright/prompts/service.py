@@ -116,7 +116,7 @@ def words(before: str, after: str) -> list[Change]:
     pattern = r".*\n|.+" if long else r"\s+|\w+|[^\w\s]"
     left, right = re.findall(pattern, before), re.findall(pattern, after)
     changes = []
-    for op, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for op, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=long).get_opcodes():
         if op == "equal":
             changes.append(Change("equal", "".join(left[a:b])))
             continue
