@@ -1,28 +1,34 @@
 """Replay of a recorded answer.
 
 *recorded*: every step is fed its recorded output, nothing is called, and what comes out must be byte-equal.
-*changed*: steps before the first change are fed, the changed step and what follows run with the release's pinned versions.
+*changed*: steps before the first change are fed, the changed step and what follows run with the recorded versions.
 *live*: everything runs again, n times: a distribution with an interval, never called exact.
-Parts that were not recorded (capture=metadata, masked, expired) are named in the notes, never guessed.
+What was not recorded (capture=metadata, a step that failed) is never guessed: *recorded* refuses, the others name it in notes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
 from genwright import clock, vocab
 from genwright.access.types import Actor
-from genwright.agents.chain import Chain, Rooms, Tape
-from genwright.agents.types import App, GuardStep, ModelStep, PromptStep, ReplayReport, ReplayRun, Resolved, RetrieveStep, Spread
+from genwright.agents import changes as changing
+from genwright.agents.chain import PARAMETERS, Chain, Rooms, Tape
+from genwright.agents.graph import refs
+from genwright.agents.types import GuardStep, ModelStep, PromptStep, ReplayReport, ReplayRun, Resolved, RetrieveStep, Spread
 from genwright.errors import Error, Invalid, Missing
 from genwright.gateway.types import Answer, Call
 from genwright.messages import Message
+from genwright.tracing.types import Span, Trace
 from genwright.vocab import Ref
 
 MAX_RUNS = 50
+MODES = ("recorded", "changed", "live")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -35,28 +41,31 @@ class Plan(msgspec.Struct, frozen=True):
 
 async def replay(agents: Any, rooms: Rooms, actor: Actor, trace_id: str, plan: Plan) -> ReplayReport:
     """Run the trace's app call again. Raises Missing (no such trace, no app call in it), Invalid (nothing to replay from)."""
+    mode = _mode(plan)
     trace = await rooms.tracing.trace(actor.scope, trace_id)
-    root = next((span for span in trace.spans if span.operation == "invoke_agent" and span.attributes.get(vocab.RELEASE)), None)
-    if root is None:
-        raise Missing(f"Trace {trace_id} holds no app call, so there is nothing to replay. Replay works on answers of apps.")
-    if not 1 <= plan.n <= MAX_RUNS:
-        raise Invalid(f"A replay runs 1 to {MAX_RUNS} times, not {plan.n}.")
-    mode = "changed" if plan.changes and plan.mode == "recorded" else plan.mode
-    resolved = await _pinned(agents, actor, root)
+    root = _root(trace)
     notes: list[str] = []
-    if root.input is None:
-        raise Invalid(f"Trace {trace_id} was recorded without its texts (capture={root.capture}), so it cannot be replayed.")
-    messages = msgspec.convert(msgspec.to_builtins(root.input), list[Message])
+    resolved = await _pinned(agents, actor, trace, root, notes)
     recorded = _text_of(root.output)
-    changed, first = await _change(agents, actor, resolved, plan.changes)
+    changed, first = await changing.change(agents, actor, resolved, plan.changes)
     steps = resolved.app.steps
     upto = {"recorded": len(steps), "live": 0}.get(mode, first)
-    tape = _tape(trace, list(steps[:upto]), notes)
+    outputs, missing = _outputs(trace, steps[:upto])
+    if mode == "recorded":
+        _whole(root, missing)
+    notes += [f"Step '{name}' was not recorded, so it ran again." for name in missing]
+    call = Call(
+        model="replay",
+        messages=msgspec.convert(msgspec.to_builtins(root.input), list[Message]),
+        parameters=root.attributes.get(PARAMETERS) or {},
+        attributes={vocab.REPLAY_OF: trace_id},
+    )
     runs = []
     for _ in range(1 if mode == "recorded" else plan.n):
-        runs.append(await _run(Chain(rooms, actor, changed, tape), messages, recorded, trace_id))
+        runs.append(await _run(Chain(rooms, actor, changed, Tape(outputs)), call, recorded))
     if mode == "recorded" and not runs[0].equal:
         notes.append("The recorded steps do not give the recorded bytes: a step's output was masked, cut or lost.")
+    fed = [step.id for step in steps[:upto] if step.id not in missing]
     return ReplayReport(
         trace_id=trace_id,
         mode=mode,  # type: ignore[arg-type]
@@ -64,35 +73,86 @@ async def replay(agents: Any, rooms: Rooms, actor: Actor, trace_id: str, plan: P
         recorded=recorded,
         runs=runs,
         changes=plan.changes,
-        fed=[step.id for step in steps if step.id in tape.outputs or (isinstance(step, PromptStep) and steps.index(step) < upto)],
-        called=[step.id for step in steps[upto:]],
+        fed=fed,
+        called=[step.id for step in steps if step.id not in fed],
         distinct=len({run.text for run in runs if not run.error}),
         spread=_spreads(runs),
         notes=notes,
     )
 
 
-async def _pinned(agents: Any, actor: Actor, root: Any) -> Resolved:
+def _mode(plan: Plan) -> str:
+    if plan.mode not in MODES:
+        raise Invalid(f"'{plan.mode}' is no way to replay. Nothing was run. Choose one of {', '.join(MODES)}.")
+    if not 1 <= plan.n <= MAX_RUNS:
+        raise Invalid(f"A replay runs 1 to {MAX_RUNS} times, not {plan.n}. Nothing was run.")
+    if plan.mode == "changed" and not plan.changes:
+        raise Invalid("Nothing to change was named. Nothing was run. Name it, e.g. prompt=@2 or k=10.")
+    return "changed" if plan.changes and plan.mode == "recorded" else plan.mode
+
+
+def _root(trace: Trace) -> Span:
+    """The app call in a trace, with its texts."""
+    name = trace.row.trace_id
+    root = next((span for span in trace.spans if span.operation == "invoke_agent" and span.attributes.get(vocab.RELEASE)), None)
+    if root is None:
+        raise Missing(f"Trace {name} holds no app call, so there is nothing to replay. Replay works on answers of apps.")
+    if root.input is None:
+        raise Invalid(
+            f"Trace {name} was recorded without its texts (capture={root.capture}), so it cannot be replayed. Nothing was run. "
+            "Calls with a key of capture=full can."
+        )
+    return root
+
+
+def _whole(root: Span, missing: list[str]) -> None:
+    """Refuse to give back what was not recorded: filling the gap would need a call."""
+    if root.status == "error":
+        raise Invalid(
+            f"This call failed ({root.error}), so there is no whole answer to give back. Nothing was run. "
+            "Run it again with --live."
+        )
+    if missing:
+        raise Invalid(
+            f"Not recorded: {', '.join(missing)}. Giving the answer back would need a call, so nothing was run. "
+            "Run it again with --live."
+        )
+
+
+async def _pinned(agents: Any, actor: Actor, trace: Trace, root: Span, notes: list[str]) -> Resolved:
+    """What the trace ran: its release, or its draft with the versions that the spans name (labels may have moved since)."""
     ref = Ref.parse(root.attributes[vocab.RELEASE])
-    if ref.kind == "app":
-        return await agents.draft(actor.scope, ref.name, ref.digest or "")
-    return await agents.resolve(actor.scope, ref.name, ref.digest)
+    if ref.kind != "app":
+        released: Resolved = await agents.resolve(actor.scope, ref.name, ref.digest)
+        return released
+    draft = await agents.draft(actor.scope, ref.name, ref.digest or "")
+    pins = dict(draft.pins)
+    for kind, written in refs(draft.app):
+        name = {"policy": vocab.POLICY, "prompt": vocab.PROMPT, "index": vocab.INDEX}[kind]
+        used = next((span.attributes[name] for span in trace.spans if span.attributes.get(name)), None)
+        if used is None:
+            notes.append(f"Which version of {written} was used is not recorded; the one it names now was taken.")
+        else:
+            pins[written] = await agents.pin(actor.scope, used, kind)
+    return msgspec.structs.replace(draft, pins=pins)
 
 
-async def _run(chain: Chain, messages: list[Message], recorded: str, trace_id: str) -> ReplayRun:
+async def _run(chain: Chain, call: Call, recorded: str) -> ReplayRun:
     begin = clock.perf_ns()
+    call = msgspec.structs.replace(call, parent=(vocab.new_trace_id(), ""))
     answer: Answer | None = None
     error = ""
     try:
-        async for item in chain.stream(Call(model="replay", messages=messages, attributes={vocab.REPLAY_OF: trace_id})):
-            if isinstance(item, Answer):
-                answer = item
+        async with aclosing(chain.stream(call)) as items:  # type: ignore[type-var]
+            async for item in items:
+                if isinstance(item, Answer):
+                    answer = item
     except Error as problem:  # a block or a failing provider is a result of a replay, not its end
         error = problem.message
     text = answer.message.text if answer else ""
     passages = (answer.extra or {}).get("genwright", {}).get("passages", []) if answer else []
     return ReplayRun(
-        trace_id=answer.trace_id if answer else "",
+        trace_id=call.parent[0] if call.parent else "",
         text=text,
         equal=text.encode() == recorded.encode() and not error,
         similarity=_f1(text, recorded),
@@ -104,78 +164,35 @@ async def _run(chain: Chain, messages: list[Message], recorded: str, trace_id: s
     )
 
 
-def _tape(trace: Any, steps: list[Any], notes: list[str]) -> Tape:
-    """Recorded outputs of the steps that are fed."""
-    # The rendering of a prompt carries the model step's name too; what the step gave is the model call's output.
-    own = [span for span in trace.spans if span.operation != "render_prompt"]
-    by_step = {span.attributes[vocab.STEP]: span for span in own if span.attributes.get(vocab.STEP)}
+def _outputs(trace: Trace, steps: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+    """Recorded outputs by step id, and the steps that have none."""
     outputs: dict[str, Any] = {}
+    missing = []
     for step in steps:
         if isinstance(step, PromptStep):
             continue  # a prompt is rendered for the model step; when that is fed, nothing of it is needed
-        span = by_step.get(step.id)
-        if isinstance(step, RetrieveStep) and span is not None:
-            outputs[step.id] = span.attributes.get("gen_ai.retrieval.documents", [])
-        elif span is None or span.output is None:
-            notes.append(f"Step '{step.id}' was not recorded, so it ran again.")
-        elif isinstance(step, ModelStep):
-            outputs[step.id] = _text_of(span.output)
+        span = _span_of(trace, step)
+        output = None
+        if span is not None:
+            output = span.attributes.get("gen_ai.retrieval.documents") if isinstance(step, RetrieveStep) else span.output
+        if output is None:
+            missing.append(step.id)
         else:
-            outputs[step.id] = span.output
-    return Tape(outputs)
+            outputs[step.id] = _text_of(output) if isinstance(step, ModelStep) else output
+    return outputs, missing
 
 
-async def _change(agents: Any, actor: Actor, resolved: Resolved, changes: dict[str, str]) -> tuple[Resolved, int]:
-    """The app with the changes made, and the number of the first step that they touch."""
-    app = msgspec.to_builtins(resolved.app)
-    pins = dict(resolved.pins)
-    first = len(resolved.app.steps)
-    for name, given in changes.items():
-        place, field = _place(resolved.app, name)
-        first = min(first, place)
-        value = given
-        if field in ("policy", "prompt", "index"):
-            value = _qualified(resolved.app, place, field, given)
-            pins[value] = await agents.pin(actor.scope, value, field)
-        if field == "policy":
-            app["policy"] = value
-        else:
-            was = app["steps"][place].get(field)
-            app["steps"][place][field] = int(value) if isinstance(was, int) and value.isdigit() else value
-    try:
-        changed = msgspec.convert(app, App)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"This change does not fit the app: {error}. Nothing was run.") from error
-    return msgspec.structs.replace(resolved, app=changed, pins=pins), first
+_OPERATIONS: dict[Any, str] = {GuardStep: "guard", RetrieveStep: "retrieval", ModelStep: "chat"}
 
 
-_FIELDS = {
-    "prompt": PromptStep,
-    "index": RetrieveStep,
-    "mode": RetrieveStep,
-    "k": RetrieveStep,
-    "model": ModelStep,
-    "policy": GuardStep,
-}
-
-
-def _place(app: App, name: str) -> tuple[int, str]:
-    """Which step a change such as `prompt` or `retrieve.k` means."""
-    wanted, _, field = name.rpartition(".")
-    for index, step in enumerate(app.steps):
-        if (wanted and step.id == wanted and hasattr(step, field)) or (not wanted and isinstance(step, _FIELDS.get(field, ()))):
-            return index, field
-    known = [*_FIELDS, *(f"{step.id}.{part}" for step in app.steps for part in step.__struct_fields__ if part != "id")]
-    near = vocab.nearest(name, known) or list(_FIELDS)
-    raise Invalid(f"'{name}' cannot be changed. Nothing was run. Nearest: {', '.join(near)}.")
-
-
-def _qualified(app: App, place: int, field: str, value: str) -> str:
-    """`@2` or `2` means another version of the same artifact; anything else is a ref."""
-    if value.lstrip("@").isdigit():
-        was = Ref.parse(app.policy if field == "policy" else getattr(app.steps[place], field), field)
-        return f"{field}:{was.name}@{value.lstrip('@')}"
-    return str(Ref.parse(value, field))
+def _span_of(trace: Trace, step: Any) -> Span | None:
+    """The span in which a step succeeded; of several attempts the last."""
+    found = None
+    for span in trace.spans:
+        fits = span.attributes.get(vocab.STEP) == step.id and span.operation == _OPERATIONS[type(step)] and span.status == "ok"
+        if fits and (not isinstance(step, GuardStep) or span.attributes.get("genwright.rail") == step.rail):
+            found = span
+    return found
 
 
 def _text_of(output: Any) -> str:

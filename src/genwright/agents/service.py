@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -10,8 +11,8 @@ import msgspec
 from genwright.access.types import Actor
 from genwright.agents import replay as replaying
 from genwright.agents.chain import Chain, Rooms
-from genwright.agents.types import App, GuardStep, ModelStep, PromptStep, ReplayReport, Resolved, RetrieveStep
-from genwright.errors import Invalid
+from genwright.agents.graph import check, refs
+from genwright.agents.types import App, ReplayReport, Resolved
 from genwright.gateway.service import Gateway
 from genwright.gateway.types import Answer, Call, Chunk
 from genwright.guardrails.service import Guardrails
@@ -59,8 +60,9 @@ class Agents:
         """Run `NAME[@label|@number|@draft]` on a call: chunks, at last the Answer. This is the gateway's target `app/`."""
         app_name, _, selector = name.partition("@")
         resolved = await self.resolve(actor.scope, app_name, selector or None)
-        async for item in Chain(self._rooms, actor, resolved).stream(call):
-            yield item
+        async with aclosing(Chain(self._rooms, actor, resolved).stream(call)) as items:  # type: ignore[type-var]
+            async for item in items:
+                yield item
 
     async def replay(
         self, actor: Actor, trace_id: str, *, mode: str = "recorded", n: int = 1, changes: dict[str, str] | None = None
@@ -79,40 +81,3 @@ class Agents:
 
     async def _only_drafts(self, scope: Scope, name: str, selector: str | None) -> Resolved:
         return await self.draft(scope, name)
-
-
-def refs(app: App) -> list[tuple[str, str]]:
-    """(kind, ref) of everything an app names."""
-    found = [("policy", app.policy)] if app.policy else []
-    for step in app.steps:
-        if isinstance(step, RetrieveStep):
-            found.append(("index", step.index))
-        elif isinstance(step, PromptStep):
-            found.append(("prompt", step.prompt))
-    return list(dict.fromkeys(found))
-
-
-def check(content: dict[str, Any]) -> App:
-    """The content as an App. Raises Invalid saying which step is wrong."""
-    try:
-        app = msgspec.convert(content, App)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"This is not an app: {error}. Nothing was kept.", code="invalid_app") from error
-    ids = [step.id for step in app.steps]
-    doubled = sorted({name for name in ids if ids.count(name) > 1})
-    if doubled:
-        raise Invalid(f"Two steps are called {', '.join(doubled)}. Nothing was kept. Give each its own id.", code="invalid_app")
-    models = [index for index, step in enumerate(app.steps) if isinstance(step, ModelStep)]
-    if len(models) != 1:
-        raise Invalid(f"An app has one model step; this has {len(models)}. Nothing was kept.", code="invalid_app")
-    for index, step in enumerate(app.steps):
-        late = index > models[0]
-        if late and (not isinstance(step, GuardStep) or step.rail != "output"):
-            raise Invalid(
-                f"Step '{step.id}' stands after the model; only output guards may. Nothing was kept.", code="invalid_app"
-            )
-        if not late and isinstance(step, GuardStep) and step.rail == "output":
-            raise Invalid(f"Step '{step.id}' guards the output before there is one. Nothing was kept.", code="invalid_app")
-        if isinstance(step, RetrieveStep) and not 1 <= step.k <= 50:
-            raise Invalid(f"Step '{step.id}': k is {step.k}; it must be 1–50. Nothing was kept.", code="invalid_app")
-    return app
