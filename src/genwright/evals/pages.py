@@ -117,7 +117,7 @@ async def run(
         order=order,
         state=state,
         shown_scores=show.shown_scores,
-        comparable=[other for other in others.items if other.id != run_id and other.dataset == found.dataset],
+        comparable=[other for other in others.items if other.id != run_id and _data(other) == _data(found)],
         name=_name,
         actor=actor,
         next_url=address(path, {**fields, "cursor": following}) if following else "",
@@ -166,3 +166,8 @@ def _about(found: Run) -> dict[str, Any]:
 def _name(found: Run) -> str:
     """What a run is called in lists."""
     return found.name or f"{found.target} on {found.dataset.partition('@')[0].removeprefix('dataset:')}"
+
+
+def _data(found: Run) -> tuple[str, str]:
+    """What two runs must have in common to be compared."""
+    return found.dataset, found.split

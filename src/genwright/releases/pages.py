@@ -123,7 +123,7 @@ async def _show(
         back_to=_before(history),
         gate=await _gate(registry, actor, app),
         runs=runs,
-        baselines=[run for run in runs if run.release == stands],
+        baselines=_baselines(runs, release, stands),
         production=production,
         promotion=promotion,
         error=error,
@@ -158,3 +158,10 @@ def _before(history: list[Any]) -> int | None:
     moves = [move for move in history if move.label == PRODUCTION]
     newest = max(moves, key=lambda move: move.move, default=None)
     return newest.from_number if newest else None
+
+
+def _baselines(runs: list[Any], release: Version | None, stands: str) -> list[Any]:
+    """Runs of what stands in production; first those over the data of the newest run of this release."""
+    newest = next((run for run in runs if release and run.release == release.ref), None)
+    found = [run for run in runs if run.release == stands]
+    return sorted(found, key=lambda run: newest is None or (run.dataset, run.split) != (newest.dataset, newest.split))
