@@ -7,6 +7,7 @@ path (gateway, trace intake) or the management routes and pages (FastAPI). Deny 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -45,6 +46,8 @@ ROOMS = (
 OPEN = ("/healthz", "/readyz", "/login", "/static", "/favicon.ico")
 """Paths that answer without a key: health, log-in and the style sheets. Everything else needs an actor."""
 COOKIE = "genwright_session"
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?\Z")
+"""A Host header: a name or an address, perhaps a port; nothing that could become another path in a URL made from it."""
 
 
 class House:
@@ -178,6 +181,8 @@ class Door:
                 return
             if not path.startswith(OPEN):
                 scope["actor"] = await self._actor(house, scope, headers)
+            elif scope["method"] == "POST" and (b"origin" in headers or b"sec-fetch-site" in headers):
+                same_origin(headers)  # another site logs nobody in; a program that is no browser says neither
         except Error as error:
             await self._refuse(scope, send, error, headers)
             return
@@ -188,9 +193,9 @@ class Door:
 
     def _check(self, scope: ASGIScope, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1")
-        name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-        if "*" not in self._hosts and name not in self._hosts:
-            raise Invalid(f"The host '{name}' is not served here. Add it to GENWRIGHT_ALLOWED_HOSTS.", code="unknown_host")
+        well_formed = HOST.match(host)
+        if well_formed is None or ("*" not in self._hosts and well_formed[1] not in self._hosts):
+            raise Invalid(f"The host '{host[:200]}' is not served here. Add it to GENWRIGHT_ALLOWED_HOSTS.", code="unknown_host")
         length = headers.get(b"content-length")
         limit = max(self.settings.max_body_bytes, self.settings.max_document_bytes)
         if length is not None and length.isdigit() and int(length) > limit:
