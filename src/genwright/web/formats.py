@@ -107,4 +107,12 @@ def short(identifier: str | None, keep: int = 8) -> str:
     return MISSING if not identifier else identifier.removeprefix("sha256:")[:keep]
 
 
-FILTERS = {f.__name__: f for f in (time, absolute, money, duration, number, compact, percent, size, short)}
+JOBS = {"retrieval.build": "Index build", "evals.run": "Evaluation"}
+
+
+def job_name(kind: str) -> str:
+    """What people call a kind of job; its own name where there is none."""
+    return JOBS.get(kind, kind)
+
+
+FILTERS = {f.__name__: f for f in (time, absolute, money, duration, number, compact, percent, size, short, job_name)}
