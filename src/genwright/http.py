@@ -213,7 +213,7 @@ class Http:
         return connection
 
     async def _slot(self, origin: Origin, pool: _Pool) -> None:
-        if not pool.slots.locked():
+        if pool.users <= self._max_connections:  # a slot is free, and nobody waits for it
             await pool.slots.acquire()
             return
         try:
@@ -318,8 +318,10 @@ class _Exchange:
     ) -> None:
         self._method, url, headers, self._body = request
         self._http = http
-        self._origin, target = parse_url(url)
-        self._head = _head(self._method, target, self._origin, headers or {}, len(self._body))
+        self._origin, head = _head(self._method, url, tuple(headers.items()) if headers else ())
+        length = len(self._body)
+        sized = length or self._method in ("POST", "PUT", "PATCH")
+        self._head = head + (b"content-length: %d\r\n\r\n" % length if sized else b"\r\n")
         self._limits = Limits(timeout_s, http._first_byte_timeout_s, http._read_timeout_s, max_bytes)
 
     async def __aenter__(self) -> Connection:
@@ -357,27 +359,27 @@ class _Streaming(_Exchange):
         return Streamed(connection.status, connection.headers, connection)
 
 
-def _head(method: str, target: str, origin: Origin, headers: Mapping[str, str], body_bytes: int) -> bytes:
-    """The request's head. Raises Invalid for a header that could smuggle or split a request."""
+@lru_cache(maxsize=512)  # a provider gets the same headers with every call
+def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    """Where a request goes, and its head but for the length. Raises Invalid for a header that could smuggle or split it."""
+    origin, target = parse_url(url)
     if not _TOKEN.fullmatch(method):
         raise Invalid(f"{method!r} is not an HTTP method; nothing was sent")
     lines = [f"{method} {target} HTTP/1.1", f"host: {origin.authority}"]
     encoding_set = False
-    for name, value in headers.items():
+    for name, value in headers:
         lower = _header_name(name)
         encoding_set = encoding_set or lower == "accept-encoding"
         lines.append(f"{lower}: {value}")
     if not encoding_set:
         lines.append("accept-encoding: identity")
-    if body_bytes or method in ("POST", "PUT", "PATCH"):
-        lines.append(f"content-length: {body_bytes}")
-    lines.append("\r\n")
+    lines.append("")
     head = "\r\n".join(lines)
     # Counting beats looking into each value: our own line ends are known, any other is an injection.
-    if head.count("\r") != len(lines) or head.count("\n") != len(lines) or "\0" in head:
+    if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1 or "\0" in head:
         raise Invalid("a header value holds a line break or a NUL; nothing was sent", code="invalid_header")
     try:
-        return head.encode("latin-1")
+        return origin, head.encode("latin-1")
     except UnicodeEncodeError:
         raise Invalid("a header value holds characters outside Latin-1; nothing was sent", code="invalid_header") from None
 

@@ -38,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._closed = False
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._want = _HEAD
         self.idle_until = 0.0
@@ -99,9 +100,6 @@ class Connection(asyncio.Protocol):
     def finish(self) -> bool:
         """End the exchange; True if the connection can carry another, else it is cut at once."""
         self._busy = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._done and self._reusable and self.usable:
             return True
         self.abort()
@@ -142,11 +140,18 @@ class Connection(asyncio.Protocol):
         return self._limits.read_s if self._head_done else self._limits.first_byte_s
 
     def _arm(self) -> None:
+        """One lazy timer per connection, not one per exchange: bytes only note their time, the timer looks when it fires, and
+        one that is set already serves the next exchange too."""
         due = self._last + self._silence_s()
-        self._timer = self._loop.call_at(due if self._deadline is None else min(due, self._deadline), self._on_timer)
+        if self._deadline is not None and self._deadline < due:
+            due = self._deadline
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_at = self._loop.call_at(due, self._on_timer), due
 
     def _on_timer(self) -> None:
-        """One lazy timer per exchange: bytes only note their time, and the timer looks when it fires."""
         self._timer = None
         if not self._busy or self._done or self._error is not None:
             return
@@ -202,6 +207,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._busy or self._done:
             return
         if self._until_eof and exc is None and self._error is None:

@@ -131,7 +131,7 @@ def _consistent(usage: Usage) -> tuple[tuple[int, int, int, int, int], bool]:
     cached, written = max(usage.cached_tokens, 0), max(usage.cache_write_tokens, 0)
     reasoning = max(usage.reasoning_tokens, 0)
     fresh, plain = usage.input_tokens - cached - written, usage.output_tokens - reasoning
-    mended = fresh < 0 or plain < 0 or min(msgspec.structs.astuple(usage)) < 0
+    mended = fresh < 0 or plain < 0 or min(usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens) < 0
     return (max(fresh, 0), cached, written, max(plain, 0), reasoning), mended
 
 

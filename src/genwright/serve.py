@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import signal
 import socket
@@ -50,7 +51,7 @@ def run(settings: Any, *, announce: bool = True) -> None:
         door = Door(settings)
         config = uvicorn.Config(
             door, log_level="warning", access_log=False, lifespan="on", server_header=False, date_header=True,
-            timeout_graceful_shutdown=30, timeout_keep_alive=65, h11_max_incomplete_event_size=64 * 1024,
+            proxy_headers=False, timeout_graceful_shutdown=30, timeout_keep_alive=65, h11_max_incomplete_event_size=64 * 1024,
         )  # fmt: skip
         server = _Server(config, door, lock, settings.public_url or f"http://{_shown(settings.host)}:{port}", announce)
         server.run(sockets=[listener])
@@ -77,6 +78,8 @@ class _Server:
                 await super().startup(sockets)
                 if self.started:
                     await outer._announce()
+                    gc.freeze()  # what stands now stays: no collection needs to walk over it
+                    gc.set_threshold(10_000, 20, 20)
 
         self._server = Announcing(config)
         self._door, self._lock, self._address, self._say = door, lock, address, announce

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from genwright.messages import Message
 from genwright.tracing.types import Event, Span
 
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
@@ -125,6 +126,9 @@ def readable(value: Any, limit: int) -> str:
     """The beginning of messages or plain data as text, for search."""
     if isinstance(value, str):
         return value[:limit]
+    if isinstance(value, list) and value and isinstance(value[0], Message):  # our own: no copy of a long conversation
+        said = [getattr(part, "content", None) for item in value[::-1] for part in item.parts]
+        return "\n".join(each for each in said if isinstance(each, str))[:limit]
     try:
         plain = msgspec.to_builtins(value, enc_hook=str, str_keys=True)
         if isinstance(plain, list) and plain and all(isinstance(item, dict) and "parts" in item for item in plain):

@@ -135,6 +135,8 @@ def _int(value: int | None) -> int | None:
 
 def _candidates(members: list[Span]) -> set[str]:
     """Spans that may be the root as far as these members tell; else the ones with content that begin first."""
+    if len(members) == 1:
+        return {members[0].span_id}
     ids = {span.span_id for span in members}
     roots = {span.span_id for span in members if span.parent_id not in ids}
     models = sorted((span for span in members if dialects.is_model_call(span)), key=lambda span: span.start_ns)

@@ -275,19 +275,23 @@ def root_of(rows: list[Narrow]) -> Narrow:
 
 def roll_up(rows: list[Narrow], root: Narrow) -> tuple:
     """The `traces` row (all columns but `search`) of these spans."""
-    ordered = [root, *sorted((row for row in rows if row is not root), key=_order)]
-
-    def first(field: str) -> str:
-        return next((value for row in ordered if (value := getattr(row, field))), "")
-
     start = min(row.start_ns for row in rows)
     end = max(row.start_ns + row.duration_ns for row in rows)
     usage = used(rows)
+    names = _names(root)
+    if len(rows) > 1:
+        for row in sorted(rows, key=_order):
+            names = [mine or other for mine, other in zip(names, _names(row), strict=True)]
     return (
         root.workspace, root.project, root.trace_id, root.name, root.status, start, end - start,
         len(rows), sum(row.status == "error" for row in rows), *usage,
-        first("app"), first("release"), first("model"), first("session"), first("user"), first("run"),
+        *names,
     )  # fmt: skip
+
+
+def _names(row: Narrow) -> list[str]:
+    """What a trace takes from its root, or else from the earliest span that has it."""
+    return [row.app, row.release, row.model, row.session, row.user, row.run]
 
 
 def used(rows: list[Narrow]) -> tuple[int, int, int]:
