@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import platform
 import signal
@@ -33,6 +34,7 @@ def run(settings: Any, *, announce: bool = True) -> None:
     import uvicorn
 
     from genwright.app import Door
+    from genwright.arrival import Connection
     from genwright.errors import Invalid
     from genwright.lock import HomeLock
 
@@ -51,7 +53,7 @@ def run(settings: Any, *, announce: bool = True) -> None:
         door = Door(settings)
         config = uvicorn.Config(
             door, log_level="warning", access_log=False, lifespan="on", server_header=False, date_header=True,
-            proxy_headers=False, timeout_graceful_shutdown=30, timeout_keep_alive=65, h11_max_incomplete_event_size=64 * 1024,
+            proxy_headers=False, timeout_graceful_shutdown=30, timeout_keep_alive=65, http=Connection, ws="none",
         )  # fmt: skip
         server = _Server(config, door, lock, settings.public_url or f"http://{_shown(settings.host)}:{port}", announce)
         server.run(sockets=[listener])
@@ -71,6 +73,8 @@ class _Server:
     def __init__(self, config: Any, door: Any, lock: Any, address: str, announce: bool):
         import uvicorn
 
+        from genwright.arrival import close_overdue
+
         outer = self
 
         class Announcing(uvicorn.Server):
@@ -80,6 +84,11 @@ class _Server:
                     await outer._announce()
                     gc.freeze()  # what stands now stays: no collection needs to walk over it
                     gc.set_threshold(10_000, 20, 20)
+
+            async def on_tick(self, counter: int) -> bool:
+                if counter % 10 == 0:  # about once a second
+                    close_overdue(self.server_state.connections, asyncio.get_running_loop().time())
+                return await super().on_tick(counter)
 
         self._server = Announcing(config)
         self._door, self._lock, self._address, self._say = door, lock, address, announce

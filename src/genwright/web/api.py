@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from genwright.errors import Error, Invalid, TooLarge
@@ -24,13 +24,16 @@ async def read_bytes(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
     """The whole body. Raises TooLarge as soon as the limit is passed, without reading on."""
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(
-                f"The body is larger than {limit:,} bytes. Nothing was kept. Send less, or raise the limit in the settings."
-            )
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise TooLarge(
+                    f"The body is larger than {limit:,} bytes. Nothing was kept. Send less, or raise the limit in the settings."
+                )
+            parts.append(part)
+    except ClientDisconnect:
+        raise Invalid("The body broke off. Nothing was changed.", code="cut_body") from None
     return b"".join(parts)
 
 
