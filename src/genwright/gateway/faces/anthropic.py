@@ -92,7 +92,7 @@ def _tool_choice(choice: dict[str, Any]) -> dict[str, Any]:
     named = {"auto": "auto", "any": "required", "none": "none"}
     if kind == "tool":
         neutral: Any = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind in named:
+    elif isinstance(kind, str) and kind in named:
         neutral = named[kind]
     else:
         raise bad("tool_choice.type", f"tool_choice.type: {kind!r} must be auto, any, tool or none. Nothing was sent.")

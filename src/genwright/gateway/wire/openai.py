@@ -54,7 +54,10 @@ def _read_message(item: dict[str, Any], index: int) -> Message:
         raise bad(f"{where}.content", f"{where}.content must be text or a list of parts.")
     elif role != "assistant":
         raise bad(f"{where}.content", f"{where}.content is missing.")
-    for number, call in enumerate(item.get("tool_calls") or ()):
+    calls = item.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise bad(f"{where}.tool_calls", f"{where}.tool_calls must be a list of tool calls.")
+    for number, call in enumerate(calls):
         parts.append(_read_tool_call(call, f"{where}.tool_calls[{number}]"))
     return Message(role, parts, name=item.get("name") or "")
 
