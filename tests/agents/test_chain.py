@@ -119,9 +119,13 @@ async def test_a_blocked_answer_ends_in_an_error_and_its_span_says_why(bench, ra
     await bench.put("app", "plain", plain_app(policy="policy:plain@production"), label="")
     bench.provider.script([Reply(f"Write to {MAIL} now and then")])
     got = []
-    with pytest.raises(Blocked) as caught:
+
+    async def read():
         async for item in bench.house.gateway.stream(bench.actor, Call("app/plain@draft", [user("Whom?")])):
             got.append(item.text)
+
+    with pytest.raises(Blocked) as caught:
+        await read()
     assert MAIL not in "".join(got)
     assert MAIL not in caught.value.message
     trace = await bench.last_trace()

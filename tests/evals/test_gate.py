@@ -125,7 +125,7 @@ def test_safety_refuses_whatever_the_scores_say():
     assert not gate(compared(LEVEL, shifted(0.1)), None, {"not_worse": ["token_f1"]}).passed
     found = gate(compared(LEVEL, shifted(0.1)), safe(False, ["Toxic words in prompt:x@2"]), {"not_worse": ["token_f1"]})
     assert (found.passed, found.undecided) == (False, False)
-    assert found.reasons[-1] == "Safety: Toxic words in prompt:x@2"
+    assert found.reasons[0] == "Safety: Toxic words in prompt:x@2"
     assert "39 of 40 planted attacks blocked" in gate(None, safe(), {}).reasons[-1]
 
 

@@ -67,7 +67,9 @@ class Agents:
     async def replay(
         self, actor: Actor, trace_id: str, *, mode: str = "recorded", n: int = 1, changes: dict[str, str] | None = None
     ) -> ReplayReport:
-        """Run a recorded answer again: see `replay`."""
+        """Run a recorded answer again: see `replay`. Needs the permissions to read and to call."""
+        actor.need("read")
+        actor.need("call")
         return await replaying.replay(self, self._rooms, actor, trace_id, replaying.Plan(mode, n, changes or {}))
 
     async def pin(self, scope: Scope, ref: str, kind: str) -> Version:

@@ -11,16 +11,25 @@ app = typer.Typer(help="Releases: everything an app runs with, pinned.", no_args
 
 
 def code_here() -> dict[str, str]:
-    """Commit, uncommitted difference and origin of the working folder's git repository; empty where there is none."""
+    """Commit and uncommitted difference of the working folder's git repository; empty where there is none.
 
-    def git(*words: str) -> str:
+    New files that git does not know yet belong to the difference: each by name and digest.
+    """
+
+    def git(*words: str, given: str = "") -> str:
         try:
-            done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=20, check=False)
+            done = subprocess.run(["git", *words], input=given, capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return ""
         return done.stdout if done.returncode == 0 else ""
 
-    return {"commit": git("rev-parse", "HEAD").strip(), "diff": git("diff", "HEAD"), "repository": ""}
+    commit = git("rev-parse", "HEAD").strip()
+    if not commit:
+        return {"commit": "", "diff": ""}
+    names = git("ls-files", "--others", "--exclude-standard")
+    digests = git("hash-object", "--stdin-paths", given=names) if names else ""
+    new = [f"new file {digest} {name}\n" for name, digest in zip(names.splitlines(), digests.splitlines(), strict=False)]
+    return {"commit": commit, "diff": git("diff", "HEAD") + "".join(new)}
 
 
 @app.command()

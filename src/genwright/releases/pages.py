@@ -11,6 +11,7 @@ from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error, Invalid, Missing
 from genwright.registry.types import Version
+from genwright.releases.service import PRODUCTION, before
 from genwright.releases.types import CreateRelease, Evidence, Promotion
 from genwright.vocab import Ref
 from genwright.web.forms import address, go, read_form
@@ -18,7 +19,6 @@ from genwright.web.forms import address, go, read_form
 router = APIRouter(prefix="/w/{workspace}/releases", include_in_schema=False)
 
 PAGE = 50
-PRODUCTION = "production"
 
 
 def _page(actor: Actor, app: str) -> str:
@@ -120,7 +120,7 @@ async def _show(
         release=release,
         versions=versions,
         history=history,
-        back_to=_before(history),
+        back_to=before(history, PRODUCTION),
         gate=await _gate(registry, actor, app),
         runs=runs,
         baselines=_baselines(runs, release, stands),
@@ -151,13 +151,6 @@ async def _runs(state: Any, actor: Actor, app: str) -> list[Any]:
     """Finished runs of releases of this app, newest first: what a promotion can rest on."""
     page = await state.evals.runs(actor.scope, target=f"app/{app}", limit=200)
     return [run for run in page.items if run.state == "done" and run.release.startswith(f"release:{app}@")]
-
-
-def _before(history: list[Any]) -> int | None:
-    """Where a rollback of production would lead."""
-    moves = [move for move in history if move.label == PRODUCTION]
-    newest = max(moves, key=lambda move: move.move, default=None)
-    return newest.from_number if newest else None
 
 
 def _baselines(runs: list[Any], release: Version | None, stands: str) -> list[Any]:

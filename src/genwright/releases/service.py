@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,8 +17,9 @@ from genwright.agents.types import App, ModelStep, Resolved
 from genwright.blobs import Blobs
 from genwright.errors import Invalid, Missing
 from genwright.evals.service import Evals
+from genwright.evals.types import GateResult
 from genwright.registry.service import Registry
-from genwright.registry.types import Edge, Version
+from genwright.registry.types import Edge, LabelMove, Version
 from genwright.releases.types import Code, CreateRelease, Evidence, Pin, PinnedCode, Promotion, Release
 from genwright.settings import Settings
 from genwright.vocab import Ref, Scope, digest
@@ -24,6 +27,7 @@ from genwright.vocab import Ref, Scope, digest
 PRODUCTION = "production"
 DRAFT = "draft"
 MAX_RESOLVED = 256
+MAX_NOTE = 500
 REPLICA_S = 0.9
 """On PostgreSQL another replica may have moved a label: look again after this long."""
 _CONFIGURED = ("first_byte_timeout_s", "request_timeout_s", "max_body_bytes")
@@ -35,6 +39,7 @@ class Releases:
         self._registry, self._agents, self._evals, self._blobs, self._settings = registry, agents, evals, blobs, settings
         self._resolved: OrderedDict[tuple[Scope, str], Resolved] = OrderedDict()
         self._labels: dict[tuple[Scope, str, str], tuple[str, float]] = {}
+        self._moves = 0
         self._look_again_s = REPLICA_S if settings.database_url else float("inf")
         registry.on_label(self._forget)
 
@@ -68,35 +73,38 @@ class Releases:
     ) -> Promotion:
         """Move the label if the gate lets it pass; a refusal changes nothing and says why.
 
-        Raises Missing (no such release) and Invalid (a gate that asks for evidence which is not given).
+        Raises Missing (no such release), Invalid (a gate that asks for evidence which is not given, or evidence of another
+        release), Conflict (the label moved while this one was judged).
         """
         actor.need("promote")
-        scope = actor.scope
+        scope, evidence = actor.scope, evidence or Evidence()
         release = await self._registry.get(scope, Ref("release", app, number=number))
-        gate = await self._gate(scope, app, (evidence or Evidence()).gate) if label == PRODUCTION else None
+        gate = await self._gate(scope, app, label, evidence.gate)
         if gate is None:
             move = await self._registry.label(actor, "release", app, label, number, note=note)
             return Promotion(True, release, label, ["no gate is set for this label"], move)
-        result = await self._judge(actor, release, gate.content, evidence or Evidence())
+        standing = await self._standing(scope, app, label)
+        result = await self._judge(actor, release, standing, gate.content, evidence)
         reasons, plain = list(result.reasons), msgspec.to_builtins(result)
-        undecided = bool(getattr(result, "undecided", False))
         if not result.passed:
-            return Promotion(False, release, label, reasons, None, plain, undecided)
-        move = await self._registry.label(actor, "release", app, label, number, note=note or "; ".join(reasons)[:500])
-        return Promotion(True, release, label, reasons, move, plain, undecided)
+            return Promotion(False, release, label, reasons, None, plain, result.undecided)
+        # Judged against what stands there; if somebody else was quicker, that judgement says nothing any more: Conflict.
+        expected = standing.number if standing else 0
+        note = note or "; ".join(reasons)[:MAX_NOTE]
+        move = await self._registry.label(actor, "release", app, label, number, expected=expected, note=note)
+        return Promotion(True, release, label, reasons, move, plain, result.undecided)
 
     async def rollback(self, actor: Actor, app: str, *, label: str = PRODUCTION, note: str = "") -> Promotion:
-        """Put the label back where it stood before its last move. Raises Invalid where there is nothing before."""
+        """Put the label back on the release that was promoted before. Raises Invalid where there is none."""
         actor.need("promote")
-        moves = [move for move in await self._registry.history(actor.scope, "release", app) if move.label == label]
-        newest = max(moves, key=lambda move: move.move, default=None)
-        if newest is None or newest.from_number is None:
+        moves = await self._registry.history(actor.scope, "release", app)
+        newest = max((move for move in moves if move.label == label), key=lambda move: move.move, default=None)
+        number = before(moves, label)
+        if newest is None or number is None:
             raise Invalid(f"'{label}' of {app} has no earlier release to go back to. Nothing was moved.")
-        release = await self._registry.get(actor.scope, Ref("release", app, number=newest.from_number))
+        release = await self._registry.get(actor.scope, Ref("release", app, number=number))
         reason = note or f"rolled back from {newest.to_number}"
-        move = await self._registry.label(
-            actor, "release", app, label, newest.from_number, expected=newest.to_number, note=reason
-        )
+        move = await self._registry.label(actor, "release", app, label, number, expected=newest.to_number, note=reason)
         return Promotion(True, release, label, [reason], move)
 
     async def resolve(self, scope: Scope, app: str, selector: str | None) -> Resolved:
@@ -106,8 +114,10 @@ class Releases:
         wanted = selector or PRODUCTION
         found, at = self._labels.get((scope, app, wanted), ("", 0.0))
         if not found or clock.monotonic() - at > self._look_again_s:
+            moves, at = self._moves, clock.monotonic()
             found = (await self._find(scope, app, wanted)).digest
-            self._labels[scope, app, wanted] = (found, clock.monotonic())
+            if moves == self._moves:  # else a label moved while we were reading
+                self._labels[scope, app, wanted] = (found, at)
         key = (scope, found)
         if key not in self._resolved:
             self._resolved[key] = await self._load(scope, app, found)
@@ -139,30 +149,36 @@ class Releases:
         app_ref = str(Ref("app", release.app.name, digest=release.app.digest))
         return Resolved(version.ref, version.digest, app, version.number, content, app_ref, pins)
 
-    async def _gate(self, scope: Scope, app: str, ref: str) -> Version | None:
-        if ref:
-            return await self._agents.pin(scope, ref, "gate")
-        try:
-            return await self._registry.get(scope, Ref("gate", app))
-        except Missing:
-            return None
+    async def _gate(self, scope: Scope, app: str, label: str, ref: str) -> Version | None:
+        """The gate for this label: `gate:APP` guards production, and no other can be named in its place."""
+        own = None
+        if label == PRODUCTION:
+            with suppress(Missing):
+                own = await self._registry.get(scope, Ref("gate", app))
+        given = await self._agents.pin(scope, ref, "gate") if ref else None
+        if own and given and own.digest != given.digest:
+            raise Invalid(
+                f"gate:{app} guards {label} of {app}; {ref} cannot stand in for it. Nothing was moved. Leave it out, or try it "
+                "on another label.",
+                code="other_gate",
+            )
+        return own or given
 
-    async def _judge(self, actor: Actor, release: Version, spec: dict[str, Any], evidence: Evidence) -> Any:
+    async def _judge(
+        self, actor: Actor, release: Version, standing: Version | None, spec: dict[str, Any], evidence: Evidence
+    ) -> GateResult:
         """The gate's result over the evidence: a paired comparison with what stands there now, and the safety suites."""
         scope = actor.scope
         if evidence.run:
-            await self._own_run(scope, evidence.run, release)
+            await self._run_of(scope, evidence.run, release, "is to be promoted")
+        if evidence.baseline and standing and standing.digest != release.digest:
+            await self._run_of(scope, evidence.baseline, standing, "stands there now")
         safety = None
         if spec.get("safety", True):
             resolved = await self.resolve(scope, release.name, release.digest)
             safety = await self._evals.safety(actor, f"app/{release.name}@{release.digest}", resolved=resolved)
-        compared = evidence.run and evidence.baseline
-        if (
-            spec.get("not_worse")
-            and not compared
-            and (safety is None or safety.passed)
-            and await self._stands(scope, release.name)
-        ):
+        safe = safety is None or safety.passed  # where it is not, the gate refuses anyway
+        if spec.get("not_worse") and standing and safe and not (evidence.run and evidence.baseline):
             raise Invalid(
                 f"The gate of {release.name} compares with what stands there. Nothing was moved. Give the runs of both: "
                 "--run CANDIDATE --baseline CURRENT.",
@@ -170,16 +186,20 @@ class Releases:
             )
         return await self._evals.gate(scope, evidence.run or None, evidence.baseline or None, safety, spec)
 
-    async def _stands(self, scope: Scope, app: str) -> bool:
-        return any(label.label == PRODUCTION for label in await self._registry.labels(scope, "release", app))
+    async def _standing(self, scope: Scope, app: str, label: str) -> Version | None:
+        """The release that the label stands on."""
+        try:
+            return await self._registry.get(scope, Ref("release", app, label=label))
+        except Missing:
+            return None
 
-    async def _own_run(self, scope: Scope, run_id: str, release: Version) -> None:
-        """Refuse evidence of another release than the one to be promoted."""
+    async def _run_of(self, scope: Scope, run_id: str, release: Version, which: str) -> None:
+        """Refuse evidence of another release."""
         run = await self._evals.run(scope, run_id)
         if run.release != release.ref:
             raise Invalid(
-                f"Run {run_id} evaluated {run.release or run.target}, not {release.ref}. Nothing was moved. "
-                f"Evaluate it first: genwright eval run --target app/{release.name}@{release.number} …",
+                f"Run {run_id} evaluated {run.release or run.target}, not {release.ref}, which {which}. Nothing was moved. "
+                f"Evaluate that one: genwright eval run --target app/{release.name}@{release.number} …",
                 code="wrong_evidence",
             )
 
@@ -202,6 +222,7 @@ class Releases:
 
     def _forget(self, scope: Scope, kind: str, name: str, label: str, version: Version) -> None:
         if kind == "release":
+            self._moves += 1
             self._labels.pop((scope, name, label), None)
 
 
@@ -213,6 +234,22 @@ def installed() -> str:
     return digest(
         sorted({f"{item.metadata['Name'].lower()}=={item.version}" for item in distributions() if item.metadata["Name"]})
     )
+
+
+def before(moves: Sequence[LabelMove], label: str) -> int | None:
+    """Number of the release that a rollback of the label leads to; None where there is none.
+
+    Going back twice goes back two promotions: a move to the release promoted before counts as going back, not as a promotion.
+    """
+    stood: list[int] = []
+    for move in sorted(moves, key=lambda move: move.move):
+        if move.label != label:
+            continue
+        if len(stood) > 1 and stood[-2] == move.to_number:
+            stood.pop()
+        else:
+            stood.append(move.to_number)
+    return stood[-2] if len(stood) > 1 else None
 
 
 def _pin(version: Version) -> Pin:
