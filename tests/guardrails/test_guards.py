@@ -208,3 +208,9 @@ def test_time_grows_with_the_text_not_faster(unit):
     for guard in guards:
         few, many = cpu_s(guard, short), cpu_s(guard, long)
         assert many < 9 * few + 0.02, f"{type(guard).__name__}: {few:.4f} s for 8 kB, {many:.4f} s for 32 kB"
+
+
+@pytest.mark.parametrize("number", ["4111 1111 1111 1111", "5555555555554444", "378282246310005"])
+def test_the_card_numbers_everybody_tries_first_are_found(number):
+    found = GUARDS.make("pii").check(f"my card is {number}, thanks")
+    assert [(hit.kind, hit.start) for hit in found] == [("credit_card", 11)]

@@ -51,7 +51,7 @@ def luhn(digits: str) -> bool:
 
 def _card(found: str) -> int:
     digits = re.sub(r"\D", "", found)
-    fits = len(digits) < 20 and (digits[0] in "23456" or digits.startswith("1800")) and len(set(digits)) > 2
+    fits = len(digits) < 20 and (digits[0] in "23456" or digits.startswith("1800")) and len(set(digits)) > 1
     return len(found) if fits and luhn(digits) else 0
 
 
