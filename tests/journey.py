@@ -120,7 +120,7 @@ class Server:
 
     def cli(self, *words: str, code: int = 0, **more: str) -> Any:
         """A command with `--json`, as parsed JSON; its exit code must be `code`."""
-        done = genwright(self.home, *words, "--json", **more)
+        done = genwright(self.home, *words, "--json", cwd=self.home.parent, **more)
         assert done.code == code, f"genwright {' '.join(words)} ended with {done.code}: {done.err}\n{done.out}"
         return done.json if done.out.strip() else None
 
