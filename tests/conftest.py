@@ -26,8 +26,9 @@ from genwright import migrate
 from genwright.access.service import Access
 from genwright.access.types import SYSTEM, Actor
 from genwright.audit import Audit
-from genwright.db import METADATA, Database, open_databases
+from genwright.db import METADATA, Database
 from genwright.errors import Unauthenticated
+from genwright.migrate import open_databases
 from genwright.registry.service import Registry
 from genwright.secrets import Secrets
 from genwright.settings import Settings

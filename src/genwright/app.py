@@ -21,13 +21,13 @@ from genwright.agents.service import Agents
 from genwright.audit import Audit
 from genwright.blobs import Blobs
 from genwright.datasets.service import Datasets
-from genwright.db import open_databases
 from genwright.errors import Error, Forbidden, Invalid, TooLarge, Unauthenticated, Unavailable
 from genwright.evals.service import Evals
 from genwright.gateway.service import Gateway, operator_hosts
 from genwright.guardrails.service import Guardrails
 from genwright.http import Http
 from genwright.jobs import Jobs
+from genwright.migrate import open_databases
 from genwright.prompts.service import Prompts
 from genwright.registry.service import Registry
 from genwright.releases.service import Releases

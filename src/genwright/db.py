@@ -16,7 +16,6 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -267,23 +266,3 @@ def sqlite_module() -> Any:
     if module.sqlite_version_info < (3, 40):
         raise NeedsExtra(f"SQLite {module.sqlite_version} is too old. Install a newer one with: pip install pysqlite3")
     return module
-
-
-def open_databases(home: Path, database_url: str = "") -> dict[str, Database]:
-    """The three databases by name, migrated to the newest schema."""
-    from genwright.migrate import migrate
-
-    databases = {}
-    for name in METADATA:
-        url = database_url or f"sqlite:///{home / (name + '.sqlite')}"
-        databases[name] = Database(name, url)
-        migrate(databases[name])
-    return databases
-
-
-def insert_new(connection: Connection, table: sa.Table, **values: Any) -> Any:
-    """An INSERT that does nothing where the row is already there, in this connection's dialect."""
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).values(**values).on_conflict_do_nothing()

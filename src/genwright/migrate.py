@@ -6,16 +6,23 @@ Each database has its own line of migrations in `migrations/<name>/versions/`, n
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
+from genwright.db import METADATA, Database
 from genwright.errors import Invalid
 
-if TYPE_CHECKING:
-    from genwright.db import Database
-
 FOLDER = Path(__file__).parent / "migrations"
+
+
+def open_databases(home: Path, database_url: str = "") -> dict[str, Database]:
+    """The three databases by name, at the newest schema; files in `home`, or all in the one PostgreSQL database."""
+    databases = {}
+    for name in METADATA:
+        databases[name] = Database(name, database_url or f"sqlite:///{home / (name + '.sqlite')}")
+        migrate(databases[name])
+    return databases
 
 
 def versions(name: str) -> list[str]:
