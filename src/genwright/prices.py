@@ -112,7 +112,7 @@ def _scaled_cost(rates: Rates, counts: tuple[int, int, int, int, int], size: int
         if count:
             if listed is None:
                 return None
-            total += count * next(rate for above, rate in listed if size > above)
+            total += count * (listed[0][1] if len(listed) == 1 else next(rate for above, rate in listed if size > above))
     return round_half_even(total, rates.scale)
 
 

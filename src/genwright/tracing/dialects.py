@@ -129,10 +129,7 @@ def put_price(span: Span) -> None:
     if span.tokens_in is None and span.tokens_out is None:
         return
     attributes = span.attributes
-    cached, written = (
-        next((count for name in names if (count := _number(attributes.get(name))) is not None), 0)
-        for names in (CACHED, CACHE_WRITTEN)
-    )
+    cached, written = _count(attributes, CACHED), _count(attributes, CACHE_WRITTEN)
     usage = prices.Usage(span.tokens_in or 0, span.tokens_out or 0, cached, written)
     model = attributes.get("gen_ai.response.model")
     found = None
@@ -142,9 +139,19 @@ def put_price(span: Span) -> None:
     span.cost_nano_usd = found.nano_usd if found else None
 
 
+def _count(attributes: dict[str, Any], names: tuple[str, ...]) -> int:
+    """The first count that is there under one of the names, else 0."""
+    for name in names:
+        if name in attributes and (count := _number(attributes[name])) is not None:
+            return count
+    return 0
+
+
 def _number(value: Any) -> int | None:
     """A count; some exporters send numbers as text."""
-    if isinstance(value, bool):
+    if type(value) is int:
+        return value if value >= 0 else None
+    if value is None or isinstance(value, bool):
         return None
     try:
         number = int(value)

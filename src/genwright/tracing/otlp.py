@@ -141,6 +141,8 @@ def _pairs(attributes: Iterable[Any]) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     kind = value.WhichOneof("value")
+    if kind == "string_value":  # nearly all are
+        return value.string_value
     if kind == "array_value":
         return [_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
