@@ -266,3 +266,11 @@ def sqlite_module() -> Any:
     if module.sqlite_version_info < (3, 40):
         raise NeedsExtra(f"SQLite {module.sqlite_version} is too old. Install a newer one with: pip install pysqlite3")
     return module
+
+
+def insert_new(connection: Connection, table: sa.Table, **values: Any) -> Any:
+    """An INSERT that does nothing where the row is already there, in this connection's dialect."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).values(**values).on_conflict_do_nothing()
