@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-WRITE = {"kind": "prompt", "name": "docs/qa", "content": {"x": 1}}
+WRITE = {"kind": "tool", "name": "docs/qa", "content": {"x": 1}}
 
 
 async def put(web, **more):
@@ -14,12 +14,12 @@ async def put(web, **more):
 
 
 READS = [
-    "artifacts", "artifacts/versions?kind=prompt&name=docs/qa", "versions?ref=prompt:docs/qa", "labels?kind=prompt&name=docs/qa",
-    "history?kind=prompt&name=docs/qa", "edges?digest=sha256:" + "0" * 64,
+    "artifacts", "artifacts/versions?kind=tool&name=docs/qa", "versions?ref=tool:docs/qa", "labels?kind=tool&name=docs/qa",
+    "history?kind=tool&name=docs/qa", "edges?digest=sha256:" + "0" * 64,
 ]  # fmt: skip
 WRITES = [
-    ("versions", WRITE), ("labels", {"kind": "prompt", "name": "docs/qa", "label": "x", "number": 1}),
-    ("artifacts", {"kind": "prompt", "name": "docs/qa", "description": "d"}),
+    ("versions", WRITE), ("labels", {"kind": "tool", "name": "docs/qa", "label": "x", "number": 1}),
+    ("artifacts", {"kind": "tool", "name": "docs/qa", "description": "d"}),
 ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ async def test_who_may_write(web, path, body):
 
 async def test_only_promoters_move_production(web):
     await put(web)
-    body = {"kind": "prompt", "name": "docs/qa", "label": "production", "number": 1}
+    body = {"kind": "tool", "name": "docs/qa", "label": "production", "number": 1}
     for role, status in [("editor", 403), ("releaser", 200)]:
         assert (await web.request("POST", "/api/registry/labels", json=body, key=await web.key(role))).status_code == status
 
@@ -73,7 +73,7 @@ async def test_no_field_but_the_allowed_ones_can_be_set(web, path, body, field):
     answer = await web.request("POST", f"/api/registry/{path}", json={**body, field: 7}, key=await web.key("admin"))
     assert answer.status_code == 400
     assert field in answer.json()["error"]["message"]
-    assert (await web.request("GET", "/api/registry/versions?ref=prompt:docs/qa", key=await web.key("admin"))).json() == before
+    assert (await web.request("GET", "/api/registry/versions?ref=tool:docs/qa", key=await web.key("admin"))).json() == before
 
 
 async def test_an_edge_has_no_source_of_its_own(web):
@@ -98,14 +98,14 @@ async def test_the_way_of_a_version(web):
     assert stale.status_code == 409
     assert stale.json()["error"]["details"]["newest"] == 2
     for number, expected in [(2, 0), (1, 2)]:
-        body = {"kind": "prompt", "name": "docs/qa", "label": "staging", "number": number, "expected": expected}
+        body = {"kind": "tool", "name": "docs/qa", "label": "staging", "number": number, "expected": expected}
         assert (await web.request("POST", "/api/registry/labels", json=body, key=editor)).json()["to_number"] == number
     late = await web.request("POST", "/api/registry/labels", json=body, key=editor)
     assert late.status_code == 409
-    assert (await get("versions?ref=prompt:docs/qa@staging")) == {**one, "labels": ["staging"]}
-    assert [row["number"] for row in (await get("artifacts/versions?kind=prompt&name=docs/qa"))["items"]] == [2, 1]
-    assert [row["to_number"] for row in (await get("history?kind=prompt&name=docs/qa"))["items"]] == [1, 2]
-    assert (await get("labels?kind=prompt&name=docs/qa"))["items"][0]["number"] == 1
+    assert (await get("versions?ref=tool:docs/qa@staging")) == {**one, "labels": ["staging"]}
+    assert [row["number"] for row in (await get("artifacts/versions?kind=tool&name=docs/qa"))["items"]] == [2, 1]
+    assert [row["to_number"] for row in (await get("history?kind=tool&name=docs/qa"))["items"]] == [1, 2]
+    assert (await get("labels?kind=tool&name=docs/qa"))["items"][0]["number"] == 1
     assert (await get(f"edges?digest={one['digest']}"))["items"][0]["target_ref"] == "a.md"
     assert (await get(f"edges?direction=forward&digest=sha256:{'1' * 64}"))["items"][0]["source"] == one["digest"]
     assert (await get("artifacts?tag=t"))["items"][0]["labels"] == {"staging": 1}
@@ -131,8 +131,8 @@ async def test_another_workspace_sees_nothing(web):
 
 WRONG = [
     ("versions", 400, "ref"),
-    ("versions?ref=prompt:docs/q", 404, "prompt:docs/qa"), ("versions?ref=promt:docs/qa", 400, "prompt"),
-    ("versions?ref=prompt:docs/qa@stagin", 404, "labels"), ("versions?ref=prompt:../x", 400, "name"),
+    ("versions?ref=tool:docs/q", 404, "tool:docs/qa"), ("versions?ref=tol:docs/qa", 400, "tool"),
+    ("versions?ref=tool:docs/qa@stagin", 404, "labels"), ("versions?ref=tool:../x", 400, "name"),
     ("edges?digest=x", 400, "sha256"), ("edges?digest=x&depth=0", 400, "depth"),
     ("edges?digest=x&direction=up", 400, "direction"),
     ("artifacts?limit=0", 400, "limit"), ("artifacts?limit=501", 400, "limit"), ("artifacts?cursor=x", 400, "cursor"),
@@ -174,5 +174,18 @@ async def test_malformed_versions_are_refused(web, change):
 @pytest.mark.parametrize("number", [0, -1, 2**31, 2**63, 2**70, "1", 1.5, None])
 async def test_malformed_numbers_are_refused(web, number):
     await put(web)
-    body = {"kind": "prompt", "name": "docs/qa", "label": "x", "number": number}
+    body = {"kind": "tool", "name": "docs/qa", "label": "x", "number": number}
     assert (await web.request("POST", "/api/registry/labels", key=await web.key("editor"), json=body)).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["prompt", "policy", "app", "dataset", "corpus", "index", "release"])
+async def test_what_a_room_makes_is_not_written_past_it(web, kind):
+    body = {"kind": kind, "name": "docs", "content": {"folder": "../../elsewhere"}}
+    answer = await web.request("POST", "/api/registry/versions", key=await web.key("admin"), json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "wrong_door")
+
+
+async def test_a_release_is_not_labelled_past_its_gate(web):
+    body = {"kind": "release", "name": "docs", "label": "production", "number": 1}
+    answer = await web.request("POST", "/api/registry/labels", key=await web.key("admin"), json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "wrong_door")

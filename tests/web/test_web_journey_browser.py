@@ -82,7 +82,7 @@ def put_app(address):
             ("/api/prompts", {"name": "cranes", "content": PROMPT}),
             ("/api/agents/apps", {"name": "cranes", "content": APP}),
             ("/api/releases", {"app": "cranes"}),
-            ("/api/registry/labels", {"kind": "release", "name": "cranes", "label": "production", "number": 1}),
+            ("/api/releases/promote", {"app": "cranes", "number": 1}),
         ):
             answer = client.post(path, json=body)
             assert answer.status_code < 300, (path, answer.text)

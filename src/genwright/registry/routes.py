@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.errors import Invalid
 from genwright.registry.types import Edge
 from genwright.web.api import read_body, reply
 
@@ -18,6 +19,13 @@ Number = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
 Seen = Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
 """What the writer saw: a version number, 0 for none."""
 Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+MADE_BY = {
+    "prompt": "prompts.put", "policy": "guardrails.put", "app": "agents.put", "dataset": "datasets.put",
+    "corpus": "retrieval.add_document", "index": "retrieval.build", "release": "releases.create",
+}  # fmt: skip
+"""Kinds whose content a room checks or makes: what they hold is trusted afterwards, so no caller writes it directly."""
 
 
 class NewEdge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +103,8 @@ async def get(request: Request, ref: str, actor: Actor = Depends(needs("read")))
 async def put(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
     """Store a version, or get the newest one back if it has this content already."""
     body = await read_body(request, PutVersion)
+    if body.kind in MADE_BY:
+        raise Invalid(f"A version of kind {body.kind} is made by {MADE_BY[body.kind]}. Nothing was stored.", code="wrong_door")
     edges = [Edge(edge.relation, "", edge.target, edge.target_ref) for edge in body.edges]
     version = await request.app.state.registry.put(
         actor, body.kind, body.name, body.content, note=body.note, edges=edges, tags=body.tags, expected=body.expected
@@ -112,6 +122,10 @@ async def labels(request: Request, kind: str, name: str, actor: Actor = Depends(
 async def label(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
     """Put a label on a version; `expected` says where you saw it. `production` needs the permission promote."""
     body = await read_body(request, MoveLabel)
+    if body.kind == "release":
+        raise Invalid(
+            "A release's labels are moved by releases.promote, which asks its gate. Nothing was moved.", code="wrong_door"
+        )
     move = await request.app.state.registry.label(
         actor, body.kind, body.name, body.label, body.number, expected=body.expected, note=body.note
     )

@@ -26,7 +26,7 @@ from genwright.retrieval import building, store
 from genwright.retrieval.types import DEFAULT_MODEL, MODES, Document, IndexRow, IndexSpec, Parsed, Passage
 from genwright.retrieval.worker import DEAD, SLOW, Failure, Workers
 from genwright.settings import Settings
-from genwright.vocab import INDEX, LABEL, NAME, Scope, digest_bytes, nearest
+from genwright.vocab import DIGEST, INDEX, LABEL, NAME, Scope, digest_bytes, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -230,7 +230,10 @@ class Retrieval:
 
     async def opened(self, scope: Scope, version: Version) -> Index:
         """The index version's folder, opened; the few used last are kept open. Raises Unavailable if it is damaged."""
-        folder = self._root / scope.workspace / version.content["folder"].removeprefix("sha256:")
+        name = version.content["folder"]
+        if not DIGEST.match(name):  # it becomes a path
+            raise Invalid(f"{name[:100]!r} is no digest of an index's files. Nothing was read.", code="invalid_digest")
+        folder = self._root / scope.workspace / name.removeprefix("sha256:")
         found = self._open.get(str(folder))
         if found is not None:
             self._open.move_to_end(str(folder))
