@@ -27,7 +27,7 @@ def places(server, trace):
         "search": "/documents/search?q=What+does+nonlocal+do%3F",
         "prompts": "/prompts",
         "prompt": "/prompts/docs-qa",
-        "diff": "/prompts/docs-qa?before=1&after=2",
+        "diff": "/prompts/docs-qa?a=1&b=2",
         "releases": "/releases",
         "release": "/releases/docs-qa",
         "traces": "/tracing",
