@@ -102,6 +102,32 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 @app.command()
+def new(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="How it will be called: app/NAME.")],
+    index: Annotated[
+        str, typer.Option(help="index:NAME, with @label or @number if you like; may be left out if there is one.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="PROVIDER/MODEL (genwright providers models lists them).")] = "",
+    prompt: Annotated[str, typer.Option(help="A prompt that is there; without it one is made under the app's name.")] = "",
+    description: str = "",
+    mode: Annotated[str, typer.Option(help="vector, text or hybrid.")] = "hybrid",
+    k: Annotated[int, typer.Option("-k", help="How many passages it answers from.")] = 5,
+) -> None:
+    """Make an app over your documents: prompt, policy, app and first release in one step."""
+    options = {"index": index, "model": model, "prompt": prompt, "description": description, "mode": mode, "k": k}
+    made = ctx.obj.client.releases.start(name=name, **options)
+    if ctx.obj.as_json:
+        ctx.obj.show(made)
+        return
+    ctx.obj.show({part: made[part] for part in ("index", "prompt", "policy", "model")})
+    ctx.obj.write(f"release:{name}@{made['number']} {'is production' if made['promoted'] else 'is made, not promoted'}")
+    if made["model"].startswith("local/"):
+        ctx.obj.say(f"{made['model']} quotes the documents; for a model that writes: genwright providers add, then --model.")
+    ctx.obj.say(f'Ask it: genwright ask "…" --app {name}{"" if made["promoted"] else "@draft"}')
+
+
+@app.command()
 def put(
     ctx: typer.Context, name: str, file: Annotated[Path, typer.Argument(help="JSON file with steps and policy")], note: str = ""
 ) -> None:

@@ -40,6 +40,7 @@ async def list_(request: Request, q: str = "", cursor: str = "", actor: Actor = 
         "agents/chats.html",
         rows=rows,
         q=q.strip(),
+        may_write=actor.may("write"),
         next_url=address(request.url.path, {**fields, "cursor": page.next}) if page.next else "",
         first_url=address(request.url.path, fields) if cursor else "",
     )

@@ -11,12 +11,14 @@ from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error, Invalid, Missing
 from genwright.registry.types import Version
+from genwright.releases import starter_pages
 from genwright.releases.service import PRODUCTION, before
 from genwright.releases.types import CreateRelease, Evidence, Promotion
 from genwright.vocab import Ref
 from genwright.web.forms import address, go, read_form
 
 router = APIRouter(prefix="/w/{workspace}/releases", include_in_schema=False)
+router.include_router(starter_pages.router)
 
 PAGE = 50
 
@@ -37,6 +39,7 @@ async def list_(request: Request, q: str = "", cursor: str = "", actor: Actor = 
         "releases/list.html",
         rows=rows,
         q=q,
+        may_write=actor.may("write"),
         next_url=address(path, {"q": q, "cursor": page.next}) if page.next else "",
         first_url=address(path, {"q": q}) if cursor else "",
     )

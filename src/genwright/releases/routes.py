@@ -1,4 +1,4 @@
-"""REST of releases: create, list, get, promote, roll back."""
+"""REST of releases: start, create, list, get, promote, roll back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
-from genwright.releases.types import CreateRelease, PromoteRelease, RollBack
+from genwright.releases.types import CreateRelease, NewApp, PromoteRelease, RollBack
 from genwright.vocab import Ref
 from genwright.web.api import read_body, reply
 
@@ -17,6 +17,12 @@ router = APIRouter(prefix="/api/releases", tags=["releases"])
 async def create(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
     """Pin an app as it stands now."""
     return reply(await request.app.state.releases.create(actor, await read_body(request, CreateRelease)), 201)
+
+
+@router.post("/start", operation_id="releases.start", openapi_extra={"fields": list(NewApp.__struct_fields__)})
+async def start(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
+    """A first app over documents: prompt, policy, app and release at once."""
+    return reply(await request.app.state.releases.start(actor, await read_body(request, NewApp)), 201)
 
 
 @router.get("", operation_id="releases.list")

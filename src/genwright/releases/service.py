@@ -20,7 +20,8 @@ from genwright.evals.service import Evals
 from genwright.evals.types import GateResult
 from genwright.registry.service import Registry
 from genwright.registry.types import Edge, LabelMove, Version
-from genwright.releases.types import Code, CreateRelease, Evidence, Pin, PinnedCode, Promotion, Release
+from genwright.releases import starter
+from genwright.releases.types import Code, CreateRelease, Evidence, NewApp, Pin, PinnedCode, Promotion, Release, StartedApp
 from genwright.settings import Settings
 from genwright.vocab import Ref, Scope, digest
 
@@ -67,6 +68,14 @@ class Releases:
         edges += [Edge("evaluated_on", "", version.digest, ref) for ref, version in {**datasets, **suites}.items()]
         content = msgspec.to_builtins(release)
         return await self._registry.put(actor, "release", wanted.app, content, note=wanted.note, edges=edges)
+
+    async def start(self, actor: Actor, wanted: NewApp) -> StartedApp:
+        """A first app over documents: prompt, policy, app and release at once, promoted where the actor may.
+
+        Raises Conflict (there is such an app), Invalid (no index, or several and none named), Missing (no such index or prompt).
+        """
+        wanted = msgspec.structs.replace(wanted, model=wanted.model or self._settings.default_model)
+        return await starter.start(self._registry, self._agents, self, actor, wanted)
 
     async def promote(
         self, actor: Actor, app: str, number: int, *, label: str = PRODUCTION, note: str = "", evidence: Evidence | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -92,6 +92,37 @@ class RollBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     app: str
     label: str = "production"
     note: str = ""
+
+
+class NewApp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A first app over documents: what is left empty is chosen."""
+
+    name: str
+    index: str = ""
+    """`NAME` or `index:NAME[@label|@number]`; the only one there is where empty."""
+    model: str = ""
+    """PROVIDER/MODEL; the server's default model, else local/extractive, where empty."""
+    prompt: str = ""
+    """`NAME[@label|@number]` of a prompt that is there; one is made under the app's name where empty."""
+    description: str = ""
+    mode: Literal["vector", "text", "hybrid"] = "hybrid"
+    k: Annotated[int, msgspec.Meta(ge=1, le=50)] = 5
+    """How many passages."""
+
+
+class StartedApp(msgspec.Struct, frozen=True):
+    """What was made of it."""
+
+    name: str
+    app: str
+    release: str
+    number: int
+    promoted: bool
+    """False where the maker may not promote: somebody else has to, until then only `app/NAME@draft` answers."""
+    index: str
+    prompt: str
+    policy: str
+    model: str
 
 
 class Promotion(msgspec.Struct, frozen=True):
