@@ -143,14 +143,16 @@ class Database:
             group = self._next_group()
             if group is None:
                 break
+            opening = True
             try:
                 if connection is None or connection.closed or connection.invalidated:
                     connection = self.engine.connect()
+                opening = False
                 self._commit_group(connection, group)
             except Exception as error:
                 _drop(connection)
                 connection = None
-                self._refuse(group, error)
+                self._refuse(group, error, opening)
         _drop(connection)
 
     def _next_group(self) -> list[tuple[Callable, tuple, bool, Future]] | None:
@@ -200,9 +202,10 @@ class Database:
             else:
                 future.set_exception(problem)
 
-    def _refuse(self, group: list[tuple[Callable, tuple, bool, Future]], error: Exception) -> None:
+    def _refuse(self, group: list[tuple[Callable, tuple, bool, Future]], error: Exception, opening: bool) -> None:
         text = str(error)
-        if "disk I/O error" in text or "malformed" in text:
+        # To an opening a full disk is an I/O error, too; it passes, and nothing was promised.
+        if ("disk I/O error" in text and not opening) or "malformed" in text:
             self.failed = f"{text}; restart after checking the disk (`genwright doctor`)"
         refusal = (
             error if isinstance(error, Error) else Unavailable(f"The {self.name} database refused: {text}. Nothing was written.")

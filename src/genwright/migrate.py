@@ -11,17 +11,30 @@ from typing import Any
 import sqlalchemy as sa
 
 from genwright.db import METADATA, Database
-from genwright.errors import Invalid
+from genwright.errors import NEVER, Invalid, Unavailable
 
 FOLDER = Path(__file__).parent / "migrations"
 
 
 def open_databases(home: Path, database_url: str = "") -> dict[str, Database]:
-    """The three databases by name, at the newest schema; files in `home`, or all in the one PostgreSQL database."""
+    """The three databases by name, at the newest schema; files in `home`, or all in the one PostgreSQL database.
+
+    Raises Unavailable for one that is damaged or cannot be reached, naming it; it is left as it is.
+    """
     databases = {}
     for name in METADATA:
         databases[name] = Database(name, database_url or f"sqlite:///{home / (name + '.sqlite')}")
-        migrate(databases[name])
+        try:
+            migrate(databases[name])
+        except sa.exc.DatabaseError as error:
+            where = "at GENWRIGHT_DATABASE_URL" if database_url else f"in {home / (name + '.sqlite')}"
+            advice = (
+                "Is the server up?" if database_url else "Restore the file from a backup; `genwright doctor` checks them."
+            )
+            why = str(error.orig).strip().split("\n")[0]
+            raise Unavailable(
+                f"The {name} database {where} cannot be opened: {why}. Nothing was changed. {advice}", retry=NEVER
+            ) from error
     return databases
 
 
