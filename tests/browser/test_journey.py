@@ -69,7 +69,7 @@ def test_documents_are_uploaded_and_can_be_read(visit, server, tmp_path):
     assert "fourth planet" in page.locator(".document-text").inner_text()
     page.goto(f"{server.address}/w/default/documents/indexes?corpus=papers")
     page.get_by_role("button", name="Build", exact=True).click()
-    until(lambda: server.get("/api/retrieval/indexes", name="papers")["items"], 60)
+    until(lambda: "papers" in {version["name"] for version in server.get("/api/retrieval/indexes")["items"]}, 60)
     page.goto(f"{server.address}/w/default/documents/search?q=red+planet&index=index:papers@1")
     assert "fourth planet" in page.locator(".passage blockquote").first.inner_text()
 
@@ -143,7 +143,7 @@ def test_a_planted_script_does_nothing_anywhere(visit, scripted, server):
         f"/tracing/{trace}",
         f"/tracing/{trace}/why",
         "/tracing",
-        f"/tracing?text={PLANTED[:20]}",
+        f"/tracing?q={PLANTED[:20]}",
         "/chat/scripted",
     ):
         if address:
@@ -171,11 +171,12 @@ def test_a_trace_is_a_waterfall_and_its_steps_open(visit, trace):
 
 
 def test_traces_are_filtered(visit, server):
-    page = visit("/tracing?app=docs-qa&text=nonlocal")
+    page = visit("/tracing?app=docs-qa&q=zip_code")
     shown = [link.rpartition("/")[2] for link in page.eval_on_selector_all("a.row-link", "all => all.map(a => a.pathname)")]
-    found = server.get("/api/tracing/traces", app="docs-qa", text="nonlocal", limit=len(shown) or 1)["items"]
+    found = server.get("/api/tracing/traces", app="docs-qa", text="zip_code", limit=50)["items"]
     assert shown == [row["trace_id"] for row in found]
-    assert all("nonlocal" in row["search"].lower() for row in found)
+    assert shown
+    assert all("zip_code" in row["search"] for row in found)
 
 
 def test_why_is_a_graph_with_every_cause_a_link(visit, trace):
@@ -224,8 +225,7 @@ def test_the_comparison_draws_intervals(visit, server):
     page = visit(f"/evals/compare?a={runs[0]['id']}&b={runs[1]['id']}")
     text = page.locator("main").inner_text()
     assert "Token F1" in text
-    drawn = page.locator("main svg:has(line), main svg:has(rect)")
-    assert drawn.count() >= 5
+    assert page.locator("table.intervals .whisker").count() >= 10
     metric = next(
         m for m in server.get("/api/evals/compare", a=runs[0]["id"], b=runs[1]["id"])["metrics"] if m["name"] == "token_f1"
     )
