@@ -16,7 +16,7 @@ from genwright.errors import Unavailable
 from genwright.gateway import store
 from genwright.gateway.types import LedgerRow
 
-DELAY_S = 0.03
+DELAY_S = 0.015
 """Rows settled within this time share one write."""
 log = logging.getLogger("genwright.gateway")
 
