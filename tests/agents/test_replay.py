@@ -220,3 +220,12 @@ async def test_a_failed_call_has_no_bytes_to_give_back_but_runs_again(bench):
     blocked = (await bench.last_trace()).row.trace_id
     report = await replay(bench, blocked, mode="live", changes={"guard_input.rail": "input"})
     assert "input" in report.runs[0].error
+
+
+async def test_an_answer_can_be_explained_and_replayed_at_once(bench):
+    await bench.put("app", "plain", plain_app(), label="")
+    for _ in range(10):
+        _, answer = await bench.ask(model="app/plain@draft")
+        report = await bench.house.agents.replay(bench.actor, answer.trace_id)
+        assert report.runs[0].equal
+        assert (await bench.house.tracing.why(bench.scope, answer.trace_id)).release["ref"] == report.release

@@ -179,11 +179,11 @@ class Chain:
             left.append(rest)
             yield Chunk(text=rest)
         answer = _answered(state)
+        text = "".join(left) if window else answer.message.text
+        for guard in guards:
+            recorded = self._tape.get(guard.id)
+            text = recorded if recorded is not None else self._guards.text(guard, text, here)
         if guarded:
-            text = "".join(left) if window else answer.message.text
-            for guard in guards:
-                recorded = self._tape.get(guard.id)
-                text = recorded if recorded is not None else self._guards.text(guard, text, here)
             if window is None:
                 yield Chunk(text=text)
             answer = state.answer = _with_text(answer, text)

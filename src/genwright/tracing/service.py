@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
 from genwright import clock
 from genwright.access.types import Actor
 from genwright.db import Database
-from genwright.errors import Invalid, Missing
+from genwright.errors import Invalid, Missing, Unavailable
 from genwright.tracing import queries
 from genwright.tracing.impact import touched
 from genwright.tracing.intake import Intake
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveSpan", "Tracing", "current", "parse_traceparent"]
 
+FRESH_S = 2.0
+"""Longest wait of a reader for spans that are queued."""
 
 Ids = list[str]  # in the class below, `list` is a verb
 Scores = list[Score]
@@ -49,7 +52,7 @@ class Tracing:
 
     async def flush(self) -> None:
         """Returns when all own spans ended so far are on disk."""
-        await asyncio.wrap_future(self.tracer.flush())
+        await asyncio.shield(asyncio.wrap_future(self.tracer.flush()))  # a caller who goes must not cancel the writer's future
 
     def health(self) -> dict[str, Any]:
         """{"waiting", "dropped", "written", "lag_s", "failed"} of the own spans' queue; "intake_bytes", "intake_refused"
@@ -73,7 +76,9 @@ class Tracing:
     # -- reading
 
     async def trace(self, scope: Scope, trace_id: str) -> Trace:
-        """One trace with all its spans and scores. Raises Missing."""
+        """One trace with all its spans and scores, also of an answer given this moment. Raises Missing."""
+        with contextlib.suppress(Unavailable, TimeoutError):  # what is on disk can be read even where writing fails
+            await asyncio.wait_for(self.flush(), FRESH_S)
         return await self.database.read(queries.read_trace, scope, _ident(trace_id))
 
     async def list(self, scope: Scope, want: TraceFilter | None = None, cursor: str | None = None, limit: int = 50) -> TracePage:

@@ -70,7 +70,8 @@ class _Explanation:
         version = await self._version(ref, "release")
         facts: dict[str, Any] = {"ref": ref, "app": self.trace.row.app}
         if version is not None:
-            moves = await self.registry.history(self.scope, "release", version.name)
+            draft = version.kind != "release"  # an app that was called before it was released: no label was ever moved to it
+            moves = [] if draft else await self.registry.history(self.scope, "release", version.name)
             promoted = [
                 {"label": move.label, "by": move.by, "at_ns": move.at_ns, "note": move.note, "from_number": move.from_number}
                 for move in moves
@@ -81,7 +82,9 @@ class _Explanation:
                 "created_ns": version.created_ns, "labels": version.labels, "promoted": promoted,
                 "pins": _pins(version.content), "code": version.content.get("code", {}),
             }  # fmt: skip
-            if not promoted:
+            if draft:
+                self._miss("release: none; a draft of the app answered")
+            elif not promoted:
                 self._miss("promotion: no label has ever stood on this release; it was called by its number or digest")
         self.why.release = facts
         shown: dict[str, Any] = {key: facts[key] for key in ("number", "created_by", "labels") if key in facts}
