@@ -227,6 +227,15 @@ async def test_another_host_is_not_served(site, host):
         assert answer.status_code == 400, (path, answer.text)
 
 
+@pytest.mark.parametrize("key", ["a\r\nX-Evil: 1", "a\x00", "ключ", "x" * 5_000])
+async def test_a_providers_key_is_something_a_header_can_hold(site, key):
+    body = {"name": "p", "kind": "openai", "api_key": key}
+    answer = await Outsider(site, bearer(await a_key(site, "admin"))).call("POST", "/api/gateway/providers", json=body)
+    assert answer.status_code == 400
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "p" not in {row.name for row in await site.house.gateway.list_providers(site.actor)}
+
+
 def without_echo(text: str, value: str) -> str:
     """An answer may repeat what it was asked for; only what it adds counts."""
     return text.replace(value, "")

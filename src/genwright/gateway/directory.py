@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PURPOSE = "provider-credential"
 RESERVED = ("app", "route", "local")
+MAX_KEY = 4_000
+"""Characters of a provider's key: it travels in a header."""
 
 
 class Directory:
@@ -124,6 +126,8 @@ class Directory:
             raise Invalid(
                 "This kind of provider needs a base_url, e.g. http://host:8000/v1. Nothing was stored.", field="base_url"
             )
+        if len(api_key) > MAX_KEY or not (api_key.isascii() and api_key.isprintable()):
+            raise Invalid(f"A key is at most {MAX_KEY:,} printable ASCII characters. Nothing was stored.", field="api_key")
         from genwright.addresses import parse_url
 
         parse_url(base_url)

@@ -13,11 +13,13 @@ from genwright.errors import Error, Invalid, TooLarge
 T = TypeVar("T")
 
 MAX_JSON_BYTES = 20_000_000
+NOSNIFF = {"x-content-type-options": "nosniff"}
+"""JSON may hold anything that anybody wrote: no browser is to take it for something else."""
 
 
 def reply(value: Any, status: int = 200) -> Response:
     """The value (structs, lists, dicts) as a JSON response."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json", headers=NOSNIFF)
 
 
 async def read_bytes(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
@@ -61,7 +63,7 @@ async def read_body(request: Request, shape: type[T]) -> T:
 
 def error_reply(error: Error) -> Response:
     """An error as REST shows it: {"error": {"code", "message", "retry", "details"}}."""
-    headers = {}
+    headers = dict(NOSNIFF)
     if isinstance(error.retry, (int, float)):
         headers["retry-after"] = str(max(1, round(error.retry)))
     body = msgspec.json.encode({"error": error.as_dict()}, enc_hook=str)
