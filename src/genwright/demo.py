@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from genwright import clock
-from genwright.errors import Error, NeedsExtra, Unavailable
+from genwright.errors import Missing, NeedsExtra, Unavailable
 from genwright.releases.commands import code_here
 from genwright.vocab import digest
 
@@ -114,11 +114,11 @@ class Journey:
         self.documents()
         self.say("3. Prompt, policy, app, dataset, release")
         self.prompt_and_policy()
-        first = self.release_of("vector", "baseline: vector retrieval")
-        self.stand(first)
+        first = self.standing()
         self.ask_all()
         baseline = self.evaluate(first, "baseline")
-        second = self.release_of("hybrid", "candidate: hybrid retrieval instead of vector only")
+        mode = "vector" if _mode(first) == "hybrid" else "hybrid"
+        second = self.release_of(mode, f"candidate: {mode} retrieval instead of {_mode(first)}")
         candidate = self.evaluate(second, "candidate")
         self.refuse_toxic()
         self.promote(second, candidate, baseline)
@@ -159,12 +159,18 @@ class Journey:
     def dataset(self) -> dict[str, Any]:
         return self.client.datasets.put(name=DATASET, items=self.questions, note="questions about Python, written for this demo")
 
-    def stand(self, first: dict[str, Any]) -> None:
-        """Put the first release into production where nothing stands there yet, and set the gate for those to come."""
-        moved = self.client.releases.history(app=APP)["items"]
-        if not any(move["label"] == "production" for move in moved):
-            self.client.releases.promote(app=APP, number=first["number"], note="first release")
-        self.client.registry.put(kind="gate", name=APP, content=GATE, note="not worse, and safe")
+    def standing(self) -> dict[str, Any]:
+        """What is in production, or a first release put there; and the gate for those to come."""
+        try:
+            found = self.client.releases.get(app=APP, selector="production")
+            self.say(f"   release:{APP}@{found['number']}  {short(found['digest'])}  (in production: {_mode(found)} retrieval)")
+        except Missing:
+            found = self.release_of("vector", "baseline: vector retrieval")
+            self.client.releases.promote(app=APP, number=found["number"], note="first release")
+        self.ensure(
+            "gate", APP, GATE, lambda: self.client.registry.put(kind="gate", name=APP, content=GATE, note="not worse, and safe")
+        )
+        return found
 
     def ensure(self, kind: str, name: str, content: dict[str, Any], make: Any) -> dict[str, Any]:
         """The version with this content, or a new one."""
@@ -172,7 +178,7 @@ class Journey:
             for version in self.client.registry.versions(kind=kind, name=name)["items"]:
                 if version["digest"] == digest({"kind": kind, "content": content}):
                     return version
-        except Error:
+        except Missing:
             pass  # no such artifact yet
         return make()
 
@@ -362,6 +368,11 @@ def chosen_model() -> str:
     if os.environ.get("ANTHROPIC_API_KEY"):
         return "anthropic/claude-haiku-4-5"
     return "local/extractive"
+
+
+def _mode(release: dict[str, Any]) -> str:
+    """vector or hybrid, as the release's retrieve step says."""
+    return next(step["mode"] for step in release["content"]["content"]["steps"] if step["type"] == "retrieve")
 
 
 def short(ref: str) -> str:
