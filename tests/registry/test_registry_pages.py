@@ -29,9 +29,18 @@ async def test_lineage_points_from_cause_to_effect(site):
     edge = Edge("built_from", "", corpus.digest, "corpus:docs@1")
     index = await site.house.registry.put(site.actor, "index", "docs", {"corpus": corpus.digest}, edges=[edge])
     forward = await site.house.registry.edges_forward(site.scope, corpus.digest, 2)
-    nodes, arrows = lineage("default", corpus, [], forward)
+    nodes, arrows = lineage("default", corpus, forward)
     assert [(arrow.source, arrow.target, arrow.label) for arrow in arrows] == [(corpus.digest, index.digest, "built from")]
     assert {node.id: (node.kind, node.label, node.focus) for node in nodes} == {
         corpus.digest: ("corpus", "docs @1", True),
         index.digest: ("index", "docs", False),
     }
+
+
+async def test_a_corpus_of_many_documents_is_drawn_with_some_of_them(site):
+    edges = [Edge("built_from", "", f"sha256:{n:064x}", f"guide/page{n}.md") for n in range(30)]
+    await site.house.registry.put(site.actor, "corpus", "many", {"documents": {}}, edges=edges)
+    html = await site.get("/registry/corpus/many")
+    assert "20 more not drawn" in html
+    assert "page0.md" in html
+    assert "page15.md" not in html

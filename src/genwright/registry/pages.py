@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from urllib.parse import quote
 
 import msgspec
@@ -20,6 +21,8 @@ PAGE = 50
 DEPTH = 4
 MAX_DRAWN = 40
 """Arrows drawn in the lineage; nearest first."""
+MAX_DOCUMENTS = 10
+"""Documents drawn beside a corpus that holds many; its content names them all."""
 MAX_TEXT = 200_000
 
 
@@ -48,7 +51,8 @@ async def artifact(request: Request, kind: str, name: str, v: str = "", actor: A
     version = await registry.get(scope, Ref.parse(f"{name}@{v}" if v else name, kind))
     back = await registry.edges_back(scope, version.digest, DEPTH)
     forward = await registry.edges_forward(scope, version.digest, DEPTH)
-    nodes, edges = lineage(scope.workspace, version, back, forward)
+    drawn = _drawn([*back, *forward])
+    nodes, edges = lineage(scope.workspace, version, drawn)
     text = msgspec.json.format(msgspec.json.encode(version.content), indent=2).decode()
     return request.app.state.pages.render(
         request,
@@ -61,17 +65,34 @@ async def artifact(request: Request, kind: str, name: str, v: str = "", actor: A
         cut=max(0, len(text) - MAX_TEXT),
         nodes=nodes,
         edges=edges,
-        more=max(0, len(back) + len(forward) - MAX_DRAWN),
+        more=len(back) + len(forward) - len(drawn),
         base=f"/w/{scope.workspace}/registry/{kind}/{quote(name)}",
         own_page=links.artifact(scope.workspace, version.ref) if kind in links.OWN_PAGES else "",
     )
 
 
-def lineage(workspace: str, version: Version, back: list[Edge], forward: list[Edge]) -> tuple[list[graph.Node], list[graph.Edge]]:
+def _drawn(edges: list[Edge]) -> list[Edge]:
+    """The nearest arrows, with few of the documents a corpus was made from."""
+    kept, documents = [], Counter[str]()
+    for edge in edges:
+        if _is_document(edge.target_ref):
+            documents[edge.source] += 1
+            if documents[edge.source] > MAX_DOCUMENTS:
+                continue
+        kept.append(edge)
+    return kept[:MAX_DRAWN]
+
+
+def _is_document(ref: str) -> bool:
+    """Documents stand in lineage by their name in the corpus, everything else by a ref."""
+    return ref.partition(":")[0] not in KINDS
+
+
+def lineage(workspace: str, version: Version, edges: list[Edge]) -> tuple[list[graph.Node], list[graph.Edge]]:
     """Nodes and arrows, causes left: what the version depends on, and what depends on it."""
     nodes = {version.digest: graph.Node(version.digest, f"{version.name} @{version.number}", version.kind, focus=True)}
     arrows = []
-    for edge in [*back, *forward][:MAX_DRAWN]:
+    for edge in edges:
         for digest, ref in ((edge.target, edge.target_ref), (edge.source, edge.source_ref)):
             if digest not in nodes:
                 nodes[digest] = _node(workspace, digest, ref)
@@ -80,9 +101,9 @@ def lineage(workspace: str, version: Version, back: list[Edge], forward: list[Ed
 
 
 def _node(workspace: str, digest: str, ref: str) -> graph.Node:
+    if _is_document(ref):
+        return graph.Node(digest, ref.rpartition("/")[2] or digest.removeprefix("sha256:")[:12], "document")
     kind, _, rest = ref.partition(":")
     name, _, selector = rest.partition("@")
-    if not name:
-        return graph.Node(digest, digest.removeprefix("sha256:")[:12], "blob")
     note = selector[7:15] if selector.startswith("sha256:") else selector
     return graph.Node(digest, name, kind, note, links.artifact(workspace, f"{kind}:{name}@{digest}"))
