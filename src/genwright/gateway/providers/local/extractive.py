@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
 
 from genwright import embed
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEAD = "From the documents:"
 NOT_ANSWERED = "The documents that were found do not answer this question."
@@ -23,6 +27,8 @@ MAX_WORDS = 90
 CANDIDATES = 8
 """Sentences that are compared by meaning: embedding them is what costs time."""
 CLIP_WORDS = 32
+REMEMBERED = 4096
+"""Vectors kept (1.5 kB each)."""
 # Chosen on the `tune` half of data/docs_qa/questions.jsonl.
 LEXICAL, MEANING = 0.2, 1.0
 AROUND, TITLE, RANK = 0.3, 0.1, 0.3
@@ -45,6 +51,7 @@ _STOP = frozenset(
 _WORD = re.compile(r"__\w+__|[A-Za-z_][\w]*|\d+(?:\.\d+)?|[@%^~|&<>=!+*/-]{1,3}")
 _BLANK = re.compile(r"\n[ \t]*\n")
 _RULE_LINE = re.compile(r"^[ \t]*([*=\-~^\"#+])\1{2,}[ \t]*$")
+_HEADING = re.compile(r"^#{1,6}[ \t]+\S")
 _BULLET = re.compile(r"^(?:[*•–+-]|\d{1,3}[.)]|\(?[a-z]\))[ \t]+")
 _HYPHEN = re.compile(r"(?<=[A-Za-z])-[ \t]*\n[ \t]*(?=[a-z])|(?<=[a-z])- (?!and\b|or\b|to\b)(?=[a-z])")
 _END = re.compile(r"(?<=[.!?])[\"'”’)\]]{0,2}\s+(?=[\"'“‘(\[*_`]{0,2}[A-Z0-9_])")
@@ -81,7 +88,7 @@ def split(text: str) -> list[str]:
     """The sentences of a text's prose, unwrapped; code, grammar, headings and rules are left out."""
     found = []
     for block in _BLANK.split(text):
-        lines = [line for line in block.splitlines() if line.strip() and not _RULE_LINE.match(line)]
+        lines = [line for line in block.splitlines() if line.strip() and not _RULE_LINE.match(line) and not _HEADING.match(line)]
         if not lines or _is_code(lines):
             continue
         for item in _items(lines):
@@ -202,8 +209,30 @@ def _lexical(asked: frozenset[str], passages: Sequence[Passage], sentences: list
 
 def _near(question: str, sentences: list[Sentence]) -> list[float]:
     """Cosine of the question's and each sentence's meaning; long ones are read in part, which is enough to compare."""
-    vectors = embed.embed_texts([_clip(question), *(_clip(sentence.text) for sentence in sentences)])
+    vectors = _vectors([_clip(question), *(_clip(sentence.text) for sentence in sentences)])
     return [float(value) for value in vectors[1:] @ vectors[0]]
+
+
+_known: OrderedDict[str, np.ndarray] = OrderedDict()
+_lock = Lock()
+
+
+def _vectors(texts: list[str]) -> np.ndarray:
+    """Vectors of the texts; those embedded lately are remembered, since the same passages answer many questions."""
+    import numpy as np
+
+    with _lock:
+        found = {text: _known[text] for text in texts if text in _known}
+    new = [text for text in dict.fromkeys(texts) if text not in found]
+    if new:
+        found.update(zip(new, embed.embed_texts(new), strict=True))
+    with _lock:
+        for text in texts:
+            _known[text] = found[text]
+            _known.move_to_end(text)
+        while len(_known) > REMEMBERED:
+            _known.popitem(last=False)
+    return np.stack([found[text] for text in texts])
 
 
 def _clip(text: str) -> str:
