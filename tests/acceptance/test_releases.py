@@ -186,6 +186,11 @@ def test_replay_gives_the_recorded_bytes_runs_live_and_changes_one_thing(server)
     assert len(changed["runs"][0]["passages"]) == 1
     assert "guard_input" in changed["fed"]
     assert "model" in changed["called"]
+    other = server.cli("replay", trace, "--set", "prompt=docs-qa@2")
+    assert {"retrieve", "guard_passages"} <= set(other["fed"])
+    assert "model" in other["called"]
+    rendered = next(span for span in server.trace(other["runs"][0]["trace_id"])["spans"] if span["operation"] == "render_prompt")
+    assert "worthless idiot" in json.dumps(rendered["output"]), "the demo's second prompt was used"
     wrong = genwright(server.home, "replay", trace, "--set", "prompt=docs-qaa@1")
     assert wrong.code == 2
     assert "docs-qa" in wrong.err

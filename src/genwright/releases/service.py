@@ -99,7 +99,7 @@ class Releases:
             return Promotion(False, release, label, reasons, None, plain, result.undecided)
         # Judged against what stands there; if somebody else was quicker, that judgement says nothing any more: Conflict.
         expected = standing.number if standing else 0
-        note = note or "; ".join(reasons)[:MAX_NOTE]
+        note = note or " ".join(reasons)[:MAX_NOTE]
         move = await self._registry.label(actor, "release", app, label, number, expected=expected, note=note)
         return Promotion(True, release, label, reasons, move, plain, result.undecided)
 
