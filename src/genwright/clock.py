@@ -32,5 +32,5 @@ def iso(ns: int) -> str:
 
 def set_wall(source: Callable[[], int] | None) -> None:
     """Put another wall clock in place (tests); None puts the real one back."""
-    global _wall
+    global _wall  # noqa: PLW0603 (one clock for the process is the point)
     _wall = source or time.time_ns

@@ -28,7 +28,7 @@ def test_rendering_gives_messages_and_parameters():
 
 @pytest.mark.parametrize("variables", [{}, {"question": 3}, {"question": "x", "other": "y"}])
 def test_wrong_variables_are_refused_by_name(variables):
-    with pytest.raises(Invalid, match="question|other"):
+    with pytest.raises(Invalid, match=r"question|other"):
         prompts.render(CONTENT, variables)
 
 
@@ -62,6 +62,10 @@ async def test_diff_names_the_field_and_the_words(service, actor, scope):
     found = {field.field: field.changes for field in await service.diff(scope, "qa", "1", "2")}
     assert set(found) == {"messages[0].content", "parameters.temperature"}
     changes = found["messages[0].content"]
-    assert [(change.op, change.text.strip()) for change in changes] == [("equal", "Answer"), ("insert", "very"), ("equal", "briefly.")]
+    assert [(change.op, change.text.strip()) for change in changes] == [
+        ("equal", "Answer"),
+        ("insert", "very"),
+        ("equal", "briefly."),
+    ]
     assert "".join(change.text for change in changes if change.op != "insert") == "Answer briefly."
     assert "".join(change.text for change in changes if change.op != "delete") == "Answer very briefly."

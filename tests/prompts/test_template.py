@@ -42,7 +42,7 @@ def test_refuses_everything_that_is_not_a_name(text):
 
 def test_attributes_of_objects_are_out_of_reach():
     class Secret:
-        password = "hunter2"  # noqa: S105
+        password = "hunter2"
 
     assert "hunter2" not in template.render("{{#o}}{{password}}{{/o}}", {"o": {"k": 1}, "password_of": "no"})
     with pytest.raises(TypeError):
