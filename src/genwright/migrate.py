@@ -28,9 +28,7 @@ def open_databases(home: Path, database_url: str = "") -> dict[str, Database]:
             migrate(databases[name])
         except sa.exc.DatabaseError as error:
             where = "at GENWRIGHT_DATABASE_URL" if database_url else f"in {home / (name + '.sqlite')}"
-            advice = (
-                "Is the server up?" if database_url else "Restore the file from a backup; `genwright doctor` checks them."
-            )
+            advice = "Is the server up?" if database_url else "Restore the file from a backup; `genwright doctor` checks them."
             why = str(error.orig).strip().split("\n")[0]
             raise Unavailable(
                 f"The {name} database {where} cannot be opened: {why}. Nothing was changed. {advice}", retry=NEVER
