@@ -132,7 +132,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(part, (str, int)) for part in value):
         return ", ".join(map(str, value))
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False) if value else ""
     text = str(value)
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")  # no terminal codes from data
 

@@ -41,7 +41,8 @@ def demo(
         server.start()
         journey = Journey(ctx, server.address, server.key)
         journey.run()
-        journey.summary(clock.monotonic() - begin, server.login)
+        stops = exit_ and server.process is not None
+        journey.summary(clock.monotonic() - begin, server.login, stops)
         if not exit_ and server.process is not None:
             ctx.obj.say(f"\nServing on at {server.address} until Ctrl-C.")
             server.process.wait()
@@ -227,7 +228,7 @@ class Journey:
             raise Unavailable("The release with the planted toxic prompt was let through. That is a bug: please report it.")
         reason = next((text for text in result["reasons"] if "toxic" in text.lower()), result["reasons"][0])
         self.say(f"6. release:{APP}@{release['number']} refused: {reason}")
-        self.facts.append(f"release {release['number']} (planted toxic prompt) refused: {reason[:100]}")
+        self.facts.append(f"release {release['number']} (planted toxic prompt) refused: {reason.split(' (')[0][:100]}")
 
     def promote(self, release: dict[str, Any], candidate: dict[str, Any], baseline: dict[str, Any]) -> None:
         evidence = {"run": candidate["id"], "baseline": baseline["id"]}
@@ -286,12 +287,16 @@ class Journey:
         self.trace = trace
 
     # 8: what happened
-    def summary(self, seconds: float, login: str) -> None:
+    def summary(self, seconds: float, login: str, stops: bool) -> None:
+        """The facts, and where to look at them: a server that stops now is no place to look."""
         self.say("\nWhat happened")
         for fact in self.facts:
             self.say(f"  · {fact}")
         pages = f"{self.address}/w/default"
         self.say(f"  · done in {seconds:.0f} s")
+        if stops:
+            self.say("Everything is kept. To look at it: genwright up, which prints an address and a new link.")
+            return
         self.say(f"Look at  {login or pages}" + ("   (logs you in once)" if login else ""))
         self.say(f"         {pages}/chat/{APP}   {pages}/tracing/{self.trace}/why   {pages}/evals   {pages}/releases/{APP}")
 

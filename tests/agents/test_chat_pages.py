@@ -2,6 +2,7 @@
 
 import re
 
+from genwright.releases.types import CreateRelease
 from page_site import APP_CONTENT, PLANTED
 
 
@@ -68,7 +69,9 @@ async def test_questions_of_the_dataset_are_offered(site):
     rows = [{"question": "What is a tuple?"}, {"question": "long " * 60}, {"question": PLANTED}, {"other": 1}]
     await site.house.datasets.put(site.actor, "questions", rows)
     await site.released()
-    html = await site.get("/chat/docs-qa")
+    assert "data-ask=" not in await site.get("/chat/docs-qa")  # it is not this app's dataset
+    await site.house.releases.create(site.actor, CreateRelease("docs-qa", datasets=["dataset:questions@1"]))
+    html = await site.get("/chat/docs-qa", release="2")
     assert html.count("data-ask=") == 2
     assert 'data-ask="What is a tuple?"' in html
 

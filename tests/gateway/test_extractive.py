@@ -75,6 +75,9 @@ def test_text_is_unwrapped_and_code_grammar_and_headings_are_left_out():
         "Some of these, e.g. lists, are mutable.",
         "Others, i.e. tuples, are not.",
     ]
+    assert split("## Add a provider in three steps\n1. If it speaks the dialect, it is one row in the table.") == [
+        "If it speaks the dialect, it is one row in the table."
+    ]
     assert split("* The first of the points is here.\n* The second of the points is there.") == [
         "The first of the points is here.",
         "The second of the points is there.",

@@ -34,7 +34,8 @@ def ask(
         return
     ctx.obj.write("")
     for passage in extra.get("passages", []):
-        ctx.obj.say(f"  [{passage['n']}] {passage['name']}, {passage['heading']} ({passage['start']}–{passage['end']})")
+        where = ", ".join(filter(None, (passage["name"], passage["heading"])))
+        ctx.obj.say(f"  [{passage['n']}] {where} ({passage['start']}–{passage['end']})")
     if extra.get("trace"):
         ctx.obj.say(f"  trace {extra['trace']}   (genwright why {extra['trace']})")
 
@@ -81,8 +82,15 @@ def replay(
 
 @app.command("list")
 def list_(ctx: typer.Context, query: str = "") -> None:
-    """The apps of this project."""
-    ctx.obj.show(ctx.obj.client.agents.list(query=query), ["name", "newest", "labels", "description"], "Apps")
+    """The apps of this project, and the release of each that its callers get."""
+    apps = ctx.obj.client.agents.list(query=query)
+    if not ctx.obj.as_json:
+        released = {
+            row["name"]: row["labels"].get("production") for row in ctx.obj.client.releases.list(query=query, limit=500)["items"]
+        }
+        for row in apps["items"]:
+            row["production"] = f"release {released[row['name']]}" if released.get(row["name"]) else "–"
+    ctx.obj.show(apps, ["name", "newest", "production"], "Apps")
 
 
 @app.command()

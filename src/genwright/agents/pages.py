@@ -101,16 +101,13 @@ def _options(releases: list[Version]) -> list[tuple[str, str]]:
 
 
 async def _examples(request: Request, actor: Actor, release: Version | None) -> list[str]:
-    """Questions to start with: short ones of the dataset that the release is tested on, else of any dataset."""
+    """Questions to start with: short ones of the dataset that the release is tested on; another's would be about other things."""
     state = request.app.state
     try:
         refs = []
         if release is not None:
             content = (await state.registry.get(actor.scope, release.ref)).content
             refs = [f"dataset:{pin['name']}@{pin['number']}" for pin in content.get("datasets", {}).values()]
-        if not refs:
-            known = await state.registry.list(actor.scope, "dataset", limit=1)
-            refs = [f"dataset:{artifact.name}" for artifact in known.items]
         rows: list[dict[str, Any]] = (await state.datasets.page(actor.scope, refs[0], limit=50)).items if refs else []
     except Error:  # examples are an extra: a dataset that cannot be read must not close the chat
         return []

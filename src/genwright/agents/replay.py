@@ -110,12 +110,12 @@ def _whole(root: Span, missing: list[str]) -> None:
     if root.status == "error":
         raise Invalid(
             f"This call failed ({root.error}), so there is no whole answer to give back. Nothing was run. "
-            "Run it again with --live."
+            "Run it live instead (--live)."
         )
     if missing:
         raise Invalid(
             f"Not recorded: {', '.join(missing)}. Giving the answer back would need a call, so nothing was run. "
-            "Run it again with --live."
+            "Run it live instead (--live)."
         )
 
 

@@ -43,10 +43,13 @@ async def one(request: Request, job_id: str, actor: Actor = Depends(needs("read"
 
 
 @router.get("/{job_id}/line")
-async def line(request: Request, job_id: str, actor: Actor = Depends(needs("read"))) -> Response:
-    """Progress as a part of any page; it asks again until the job is finished."""
+async def line(request: Request, job_id: str, watched: bool = False, actor: Actor = Depends(needs("read"))) -> Response:
+    """Progress as a part of any page; it asks again until the job is finished. Who saw it run gets the page anew then."""
     job = await request.app.state.jobs.get(actor.scope, job_id)
-    return _page(request, actor, job, block="line")
+    response = _page(request, actor, job, block="line")
+    if watched and job.state not in UNFINISHED:
+        response.headers["HX-Refresh"] = "true"
+    return response
 
 
 @router.get("/{job_id}/row")

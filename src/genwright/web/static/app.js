@@ -144,6 +144,14 @@
   // Filters apply themselves: <form data-auto-submit> is sent when a select or checkbox changes.
   document.addEventListener("change", (event) => event.target.matches("select, [type=checkbox], [type=date]") && event.target.form?.matches("[data-auto-submit]") && event.target.form.requestSubmit());
 
+  // A form that is on its way cannot be sent twice, and says that it is at work; coming back to the page ends that.
+  const atWork = (form, yes) => $$("button:not([type=button])", form).forEach((button) => { button.disabled = yes; button.toggleAttribute("aria-busy", yes); });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method === "post" && !form.hasAttribute("hx-post")) setTimeout(() => event.defaultPrevented || atWork(form, true));
+  });
+  window.addEventListener("pageshow", (event) => event.persisted && $$("form").forEach((form) => atWork(form, false)));
+
   // What every new piece of page needs.
   const prepare = (within = document) => {
     showTimes(within);
