@@ -203,6 +203,20 @@ def server(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     running.stop()
 
 
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """`start(home, VARIABLE=value)`: servers of one test, ended with it."""
+    running: list[Server] = []
+
+    def begin(home: Path, **more: str) -> Server:
+        running.append(Server(home, **more))
+        return running[-1]
+
+    yield begin
+    for server in running:
+        server.stop()
+
+
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in an empty folder, one a test file."""

@@ -3,7 +3,7 @@
 import pytest
 
 from genwright.testing.provider import ScriptedProvider
-from journey import demo, empty, server  # noqa: F401  (fixtures)
+from journey import demo, empty, server, start  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from genwright.testing.provider import Fault, Reply
-from journey import DATA, Server, until
+from journey import DATA, until
 
 QUESTION = "What does the nonlocal statement do?"
 HELLO = [{"role": "user", "content": "Which planet is red?"}]
@@ -276,22 +276,19 @@ def test_a_cut_stream_keeps_what_came_and_says_so(client, house, provider):
     assert text.split()[0] in json.dumps(chat["output"])
 
 
-def test_a_provider_that_hangs_is_given_up(provider, tmp_path):
+def test_a_provider_that_hangs_is_given_up(provider, start, tmp_path):
     """Configured by the environment alone: a key, an address, a limit."""
     variables = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": provider.base_url, "GENWRIGHT_FIRST_BYTE_TIMEOUT_S": "0.5"}
-    impatient = Server(tmp_path / "home", **variables)
+    impatient = start(tmp_path / "home", **variables)
     provider.always(Fault.hang())
-    try:
-        with (
-            openai.OpenAI(base_url=f"{impatient.address}/v1", api_key=impatient.key, max_retries=0) as client,
-            pytest.raises(openai.InternalServerError) as refused,
-        ):
-            client.chat.completions.create(model="openai/test-model", messages=HELLO)
-        assert (refused.value.status_code, refused.value.code) == (504, "upstream_timeout")
-        assert chat_of(impatient, refused.value.response.headers["x-genwright-trace"])["status"] == "error"
-        until(lambda: provider.calls[-1].hung_up)
-    finally:
-        impatient.stop()
+    with (
+        openai.OpenAI(base_url=f"{impatient.address}/v1", api_key=impatient.key, max_retries=0) as client,
+        pytest.raises(openai.InternalServerError) as refused,
+    ):
+        client.chat.completions.create(model="openai/test-model", messages=HELLO)
+    assert (refused.value.status_code, refused.value.code) == (504, "upstream_timeout")
+    assert chat_of(impatient, refused.value.response.headers["x-genwright-trace"])["status"] == "error"
+    until(lambda: provider.calls[-1].hung_up)
 
 
 def test_a_client_that_goes_away_ends_the_call_upstream(client, house, provider):

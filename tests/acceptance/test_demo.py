@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import time
 from pathlib import Path
 
+import httpx
+import pytest
+
 import genwright
+from journey import COMMAND, environment
 
 QUESTIONS = Path(genwright.__file__).parent / "data" / "docs_qa" / "questions.jsonl"
 METRICS = {"ndcg", "recall", "mrr", "token_f1", "rouge_l", "citation_correctness", "groundedness"}
@@ -22,7 +29,6 @@ def test_it_ends_well_and_says_what_happened_in_about_ten_lines(demo):
     assert "Traceback" not in demo.text
     summary = demo.text.partition("What happened\n")[2].splitlines()
     assert 5 <= len(summary) <= 12
-    assert re.search(r"http://127\.0\.0\.1:\d+/w/default/\S+", demo.text)
     for step in ("0.", "1.", "3.", "4.", "5.", "6.", "7."):
         assert re.search(rf"^{re.escape(step)} ", demo.text, re.M), f"step {step} is not shown"
 
@@ -137,3 +143,31 @@ def test_the_safety_stage_can_be_run_alone(server):
     assert report["attacks"]["total"] >= 5
     assert report["attacks"]["blocked"] == report["attacks"]["total"] - len(report["attacks"]["got_through"])
     assert report["counterfactual"]["pairs"] > 0
+
+
+def test_again_it_is_quick_finds_what_is_there_and_serves_until_stopped(demo, tmp_path):
+    """Without --exit: the addresses at its end answer, its link logs in, Ctrl-C ends it and its server."""
+    home = demo.copy(tmp_path / "home")
+    begin = time.monotonic()
+    command = [*COMMAND, "--home", str(home), "demo", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment()) as running:
+        said = []
+        for line in running.stderr:
+            said.append(line)
+            if line.startswith("Serving on"):
+                break
+        seconds, text = time.monotonic() - begin, "".join(said)
+        try:
+            assert re.search(r"0 added, 0 changed, 7\d unchanged", text)
+            link = re.search(r"http://\S+/login\?token=\S+", text)[0]
+            with httpx.Client(follow_redirects=True, timeout=30) as client:
+                assert "Overview" in client.get(link).text
+                pages = re.findall(r"http://\S+/w/default/\S+", text)
+                assert len(pages) >= 3
+                assert [client.get(page).status_code for page in pages] == [200] * len(pages)
+        finally:
+            running.send_signal(signal.SIGINT)
+        assert running.wait(60) in (0, 130)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(pages[0], timeout=30)
+    assert seconds < 120, "60 s are promised on an idle machine"

@@ -201,8 +201,8 @@ def wiki(tmp_path):
 
 
 @pytest.mark.parametrize("crash", ["ingest.after_batch:1", "index.before_rename"])
-def test_a_killed_ingest_goes_on_without_doubles(wiki, tmp_path, crash):
-    server = Server(tmp_path / "home", CRASH_AT=crash)
+def test_a_killed_ingest_goes_on_without_doubles(wiki, tmp_path, start, crash):
+    server = start(tmp_path / "home", CRASH_AT=crash)
     broken = genwright(server.home, "ingest", str(wiki), "--corpus", "wiki", "--json")
     assert broken.code != 0
     assert "Traceback" not in broken.err
@@ -219,11 +219,10 @@ def test_a_killed_ingest_goes_on_without_doubles(wiki, tmp_path, crash):
     assert len({(p["document"], p["start"]) for p in found}) == len(found), "a chunk came in twice"
     listed = server.get("/api/retrieval/corpora/wiki/documents", limit=500)["items"]
     assert len(listed) == 30
-    server.stop()
 
 
-def test_a_kill_9_from_outside_loses_nothing_that_was_said(wiki, tmp_path):
-    server = Server(tmp_path / "home")
+def test_a_kill_9_from_outside_loses_nothing_that_was_said(wiki, tmp_path, start):
+    server = start(tmp_path / "home")
     with subprocess.Popen(
         [*COMMAND, "--home", str(server.home), "ingest", str(wiki), "--corpus", "wiki"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
@@ -237,4 +236,3 @@ def test_a_kill_9_from_outside_loses_nothing_that_was_said(wiki, tmp_path):
     kept = {row["name"]: row["digest"] for row in server.get("/api/retrieval/corpora/wiki/documents", limit=500)["items"]}
     assert said.items() <= kept.items()
     assert server.cli("ingest", str(wiki), "--corpus", "wiki", "--no-build")["documents"] == 30
-    server.stop()

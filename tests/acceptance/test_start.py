@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from journey import COMMAND, ROOT, Server, environment, genwright, until
+from journey import COMMAND, ROOT, environment, genwright, until
 
 ADMIN_KEY = "gw_operator_0123456789abcdef0123456789"
 STOPPED = (0, -signal.SIGTERM)
@@ -110,20 +110,17 @@ def test_keys_are_made_used_listed_and_revoked(empty):
     assert empty.cli("keys", "audit")["verification"]["sound"] is True
 
 
-def test_a_key_from_the_environment_is_an_administrators(tmp_path):
+def test_a_key_from_the_environment_is_an_administrators(start, tmp_path):
     short = genwright(tmp_path / "short", "up", "--port", "0", GENWRIGHT_ADMIN_KEY="too-short")
     assert short.code == 2
     assert "24" in short.err
-    server = Server(tmp_path / "home", GENWRIGHT_ADMIN_KEY=ADMIN_KEY)
-    try:
-        assert server.login == "", "no link is printed where a key was given"
-        assert server.get("/api/access/me", ADMIN_KEY)["role"] == "admin"
-        made = genwright(
-            None, "keys", "create", "ci", "--json", cwd=tmp_path, GENWRIGHT_URL=server.address, GENWRIGHT_API_KEY=ADMIN_KEY
-        )
-        assert made.json["role"] == "caller"
-    finally:
-        assert server.stop() in STOPPED
+    server = start(tmp_path / "home", GENWRIGHT_ADMIN_KEY=ADMIN_KEY)
+    assert server.login == "", "no link is printed where a key was given"
+    assert server.get("/api/access/me", ADMIN_KEY)["role"] == "admin"
+    elsewhere = {"GENWRIGHT_URL": server.address, "GENWRIGHT_API_KEY": ADMIN_KEY}
+    made = genwright(None, "keys", "create", "ci", "--json", cwd=tmp_path, **elsewhere)
+    assert made.json["role"] == "caller"
+    assert server.stop() in STOPPED
 
 
 # -- health
@@ -200,8 +197,8 @@ except genwright.Error as error:
 """
 
 
-def test_prompts_are_served_stale_when_the_server_is_away(tmp_path):
-    server = Server(tmp_path / "home")
+def test_prompts_are_served_stale_when_the_server_is_away(start, tmp_path):
+    server = start(tmp_path / "home")
     content = {"messages": [{"role": "user", "content": "Say {{word}}."}], "variables": {"word": {}}}
     file = tmp_path / "prompt.json"
     file.write_text(json.dumps(content))
