@@ -218,6 +218,8 @@ class _Room:
 
     def __getattr__(self, verb: str) -> Any:
         operation = f"{self._name}.{verb}"
+        if operation == "prompts.get":
+            return self._prompt
         row = operations().get(operation)
         if verb.startswith("_") or row is None:
             known = sorted(name.split(".", 1)[1] for name in operations() if name.startswith(self._name + "."))
@@ -229,6 +231,13 @@ class _Room:
         method.__name__ = verb
         method.__doc__ = f"{row['summary']}\n\n{row['method']} {row['path']}; fields: {', '.join(row['in_path'] + row['fields'])}"
         return method
+
+    def _prompt(self, name: str, label: str = "production", *, selector: str | None = None, max_age_s: float = 60.0) -> Any:
+        """`client.prompts.get("docs-qa", "production")`: cached, and stale when the server is away (see `Client.prompt`);
+        with `selector=` (a label, number or digest; "" the newest) the version itself, asked for each time."""
+        if selector is not None:
+            return self._client.call("prompts.get", name=name, selector=selector)
+        return self._client.prompt(name, label, max_age_s=max_age_s)
 
     def __dir__(self) -> list[str]:
         return sorted(name.split(".", 1)[1] for name in operations() if name.startswith(self._name + "."))

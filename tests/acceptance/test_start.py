@@ -186,12 +186,12 @@ STALE = """
 import os, signal, sys
 import genwright
 client = genwright.Client({url!r}, {key!r})
-print(client.prompt("greet", max_age_s=0)["content"]["messages"][0]["content"], flush=True)
+print(client.prompts.get("greet", max_age_s=0)["content"]["messages"][0]["content"], flush=True)
 sys.stdin.readline()
-known = client.prompt("greet", max_age_s=0)
+known = client.prompts.get("greet", max_age_s=0)
 print(known["content"]["messages"][0]["content"], known.get("stale"), flush=True)
 try:
-    client.prompt("other", max_age_s=0)
+    client.prompts.get("other", max_age_s=0)
 except genwright.Error as error:
     print(type(error).__name__, flush=True)
 """
