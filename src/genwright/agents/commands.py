@@ -137,7 +137,10 @@ def new(
 
 @app.command()
 def put(
-    ctx: typer.Context, name: str, file: Annotated[Path, typer.Argument(help="JSON file with steps and policy")], note: str = ""
+    ctx: typer.Context,
+    name: str,
+    file: Annotated[Path, typer.Argument(help="JSON file with steps and policy; docs/tour.md has one")],
+    note: str = "",
 ) -> None:
     """Save a new version of an app."""
     try:

@@ -110,8 +110,8 @@ def compare(
     rows = [
         {
             "metric": row["name"], "a": _figure(row["mean_a"]), "b": _figure(row["mean_b"]),
-            "b - a": f"{row['interval']['mean_difference']:+.3f}",
-            "95 % interval": f"{row['interval']['low']:+.3f} to {row['interval']['high']:+.3f}",
+            "b - a": f"{row['interval']['mean_difference']:+z.3f}",
+            "95 % interval": f"{row['interval']['low']:+z.3f} to {row['interval']['high']:+z.3f}",
             "won/lost/tied": f"{row['interval']['wins']}/{row['interval']['losses']}/{row['interval']['ties']}",
             "p (Holm)": f"{row['p_holm']:.3f}", "verdict": row["verdict"],
         }

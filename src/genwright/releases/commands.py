@@ -1,11 +1,15 @@
-"""`genwright releases`: create, list, show, promote, rollback, history."""
+"""`genwright releases`: create, list, show, promote, rollback, gate, history."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from genwright.errors import Invalid
 
 app = typer.Typer(help="Releases: everything an app runs with, pinned.", no_args_is_help=True)
 
@@ -102,6 +106,33 @@ def promote(
 def rollback(ctx: typer.Context, name: str, label: str = "production", note: str = "") -> None:
     """Put a label back on the release it stood on before."""
     _tell(ctx, ctx.obj.client.releases.rollback(app=name, label=label, note=note))
+
+
+@app.command()
+def gate(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The app.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="JSON file: not_worse, margin, minimum, safety … Without it, the gate is shown.")
+    ] = None,
+    note: str = "",
+) -> None:
+    """Show what a release must pass to become production, or set it."""
+    registry = ctx.obj.client.registry
+    if file is None:
+        ctx.obj.show(registry.get(ref=f"gate:{name}")["content"])
+        return
+    import msgspec
+
+    from genwright.evals.types import GateSpec
+
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        msgspec.convert(content, GateSpec)
+    except (OSError, ValueError) as error:  # msgspec's is a ValueError too
+        raise Invalid(f"{file} is no gate: {error}. Nothing was saved.") from error
+    version = registry.put(kind="gate", name=name, content=content, note=note)
+    ctx.obj.show({field: version[field] for field in ("name", "number", "digest")})
 
 
 @app.command()

@@ -219,7 +219,10 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, digest: Annotated[str, typer.Argument(help="Digest of a document (sha256:…).")]) -> None:
+def show(
+    ctx: typer.Context,
+    digest: Annotated[str, typer.Argument(help="Digest of a document (sha256:…): `documents list CORPUS --json` has it.")],
+) -> None:
     """A document's text."""
     found = ctx.obj.client.retrieval.document(digest=digest)
     if ctx.obj.as_json:
