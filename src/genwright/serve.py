@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import platform
 import signal
 import socket
@@ -38,6 +39,7 @@ def run(settings: Any, *, announce: bool = True) -> None:
     from genwright.errors import Invalid
     from genwright.lock import HomeLock
 
+    os.umask(0o077)  # what the server writes is its own user's alone
     lock = HomeLock.take(settings.path)
     try:
         listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
@@ -114,8 +116,6 @@ class _Server:
 
 def doctor(ctx: typer.Context) -> None:
     """Check this machine and the home folder: versions, model weights, disk, databases, providers' keys."""
-    import os
-
     from genwright import settings as configuration
 
     settings = configuration.load()
