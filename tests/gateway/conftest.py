@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import threading
@@ -141,13 +142,14 @@ def served(
         for file in _template.glob("*.sqlite"):
             shutil.copy(file, home)
     else:
-        url = _server.make("gw_gateway", _server.template)
+        name = f"gw_gateway_{os.getpid()}"  # two workers share one PostgreSQL
+        url = _server.make(name, _server.template)
     server = Served(home, url)
     server.add(provider)
     yield server
     server.stop()
     if url:
-        _server.drop("gw_gateway")
+        _server.drop(name)
 
 
 @pytest.fixture(autouse=True)
