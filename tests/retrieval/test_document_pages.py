@@ -20,7 +20,7 @@ async def filled(site, corpus="guides/python"):
 
 def shown(html):
     """The text of the document as a reader sees it."""
-    body = re.search(r'<div class="document-text">(.*?)(<button|</div>)', html, re.S).group(1)
+    body = re.search(r'<div class="document-text[^"]*">(.*?)(<button|</div>)', html, re.S).group(1)
     return markup.unescape(re.sub(r"<[^>]+>", "", body))
 
 
