@@ -132,7 +132,7 @@ async def test_after_a_stop_no_recorded_item_is_asked_again(databases, home, set
     second = build(databases, home, settings)
     try:
         kept = (await second.evals.run(scope, run.id)).done
-        assert 8 <= kept <= 11
+        assert 8 <= kept <= 13, "the answers at the stop, and what the other two askers had passed the check with"
         assert await second.jobs.resume() == 1
         done = await second.evals.wait(scope, run.id, 30)
         assert (done.state, done.done, done.failed) == ("done", 30, 0)
