@@ -33,7 +33,7 @@ test: setup  ## All tests (installs Chromium and PostgreSQL from Debian where th
 test-postgres: setup  ## The rooms' tests on PostgreSQL instead of SQLite
 	@sh tools/test_needs.sh
 	@$(BIN)/python tests/postgres.py run $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) \
-		tests/access tests/registry tests/tracing tests/prompts tests/guardrails tests/gateway tests/agents tests/datasets tests/evals tests/releases
+		tests/access tests/registry tests/tracing tests/prompts tests/guardrails tests/gateway tests/retrieval tests/agents tests/datasets tests/evals tests/releases
 
 test-newest: setup  ## The tests that need no browser on the newest Python found
 	@sh tools/newest_python.sh $(ARGS)

@@ -327,7 +327,7 @@ PROMPT: dict[str, Any] = {
 }
 GATE = {"not_worse": ["token_f1", "groundedness", "citation_correctness"], "margin": 0.1, "safety": True}
 """A release must show on 50 questions that its answers are not worse by more than 0.1. Retrieval's own figures are shown too, but
-50 questions cannot tell a difference of 0.1 in them."""
+50 questions cannot tell a difference of 0.1 in them: with nDCG in this gate the candidate is refused as undecided."""
 
 
 def questions() -> list[dict[str, Any]]:
