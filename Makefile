@@ -3,9 +3,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 VENV ?= .venv
 BIN := $(VENV)/bin
 ONLY ?=
+DB ?= sqlite
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo serve test test-postgres test-newest check format bench docs lock clean
+.PHONY: help setup demo serve test test-newest check format bench docs lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,14 +27,9 @@ demo: setup  ## The whole journey on real documents; EXIT=1 stops at the end
 serve: setup  ## Start the server
 	@$(BIN)/genwright up
 
-test: setup  ## All tests (installs Chromium and PostgreSQL from Debian where they are missing and it may)
+test: setup  ## All tests; DB=postgres runs them on PostgreSQL (Chromium and PostgreSQL come from Debian where they are missing)
 	@sh tools/test_needs.sh
-	@$(BIN)/python -m pytest tests -n 2 --dist loadfile $(ARGS)
-
-test-postgres: setup  ## The rooms' tests on PostgreSQL instead of SQLite
-	@sh tools/test_needs.sh
-	@$(BIN)/python tests/postgres.py run $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) \
-		tests/access tests/registry tests/tracing tests/prompts tests/guardrails tests/gateway tests/retrieval tests/agents tests/datasets tests/evals tests/releases
+	@$(if $(filter postgres,$(DB)),$(BIN)/python tests/postgres.py run) $(BIN)/python -m pytest $(or $(FOLDERS),tests) -n 2 --dist loadfile $(ARGS)
 
 test-newest: setup  ## The tests that need no browser on the newest Python found
 	@sh tools/newest_python.sh $(ARGS)

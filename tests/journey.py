@@ -2,12 +2,14 @@
 
 Knows nothing of the product's inside: only the command line, HTTP, and the lock file that names the running server. The demo is
 run once for all workers (under a file lock); tests get copies of the home folder it left. `GENWRIGHT_DEMO_HOME` names a folder
-to keep that home in between test runs.
+to keep that home in between test runs (on SQLite). With `GENWRIGHT_TEST_DATABASE_URL` every home has a PostgreSQL database of
+its own beside it, and a copy of a home has a copy of that database.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -32,10 +36,30 @@ LONGEST_S = 400.0
 """Longest run of a command: the demo on a busy machine."""
 
 
-def environment(**more: str) -> dict[str, str]:
-    """This process's variables without any that configure the product, and with these."""
+POSTGRES = os.environ.get("GENWRIGHT_TEST_DATABASE_URL", "")
+
+
+def database(home: Path, template: Path | None = None) -> dict[str, str]:
+    """The variable that names this home's PostgreSQL database, made if missing (as a copy of another home's); none on SQLite."""
+    if not POSTGRES:
+        return {}
+    name, base = _database_name(home), "template0" if template is None else _database_name(template)
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        # one at a time: two workers may ask for the same one, and a template must have no other user
+        connection.execute("SELECT pg_advisory_lock(1)")
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(base)))
+    return {"GENWRIGHT_DATABASE_URL": POSTGRES.rpartition("/")[0] + "/" + name}
+
+
+def _database_name(home: Path) -> str:
+    return "home_" + hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:24]
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """This process's variables without any that configure the product, with this home's database, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return {**kept, "COLUMNS": "200", **more}
+    return {**kept, "COLUMNS": "200", **database(home), **more}
 
 
 class Done(NamedTuple):
@@ -53,9 +77,8 @@ class Done(NamedTuple):
 def genwright(home: Path | None, *words: str, cwd: Path | None = None, stdin: str = "", **more: str) -> Done:
     """Run the installed command; never raises for its exit code. `more` are environment variables."""
     command = [*COMMAND, *(["--home", str(home)] if home is not None else []), *words]
-    ended = subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=LONGEST_S, cwd=cwd, env=environment(**more)
-    )
+    env = environment(home or (cwd or Path.cwd()) / ".genwright", **more)
+    ended = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=LONGEST_S, cwd=cwd, env=env)
     return Done(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -86,7 +109,7 @@ class Server:
         command = [*COMMAND, "--home", str(self.home), "up", "--port", "0", *words]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(**{**self._more, **more})
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(self.home, **{**self._more, **more})
             )
         assert self.process.stdout is not None
         self.said = []
@@ -167,6 +190,7 @@ class Demo(NamedTuple):
     seconds: float
 
     def copy(self, to: Path) -> Path:
+        database(to, template=self.home)
         return Path(shutil.copytree(self.home, to, ignore=shutil.ignore_patterns("*.log", "lock")))
 
 

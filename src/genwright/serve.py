@@ -119,18 +119,19 @@ def doctor(ctx: typer.Context) -> None:
     from genwright import settings as configuration
 
     settings = configuration.load()
-    checks = list(_checks(settings.path, dict(os.environ)))
+    checks = list(_checks(settings, dict(os.environ)))
     ctx.obj.show([{"check": name, "state": state, "detail": detail} for name, state, detail in checks], title="Genwright doctor")
     if any(state == "wrong" for _, state, _ in checks):
         raise typer.Exit(1)
 
 
-def _checks(home: Path, environment: dict[str, str]) -> Any:
+def _checks(settings: Any, environment: dict[str, str]) -> Any:
     import shutil
 
     from genwright.db import sqlite_module
     from genwright.lock import read_lock
 
+    home = settings.path
     yield "python", "fine" if sys.version_info >= (3, 11) else "wrong", platform.python_version()
     version = sqlite_module().sqlite_version
     new = sqlite_module().sqlite_version_info >= (3, 51, 3)
@@ -150,12 +151,28 @@ def _checks(home: Path, environment: dict[str, str]) -> Any:
         "fine" if server else "note",
         f"process {server['pid']} at {server['address']}" if server else "none runs here",
     )
+    if settings.database_url:
+        yield "database", *_reachable(settings.database_url)
     for name in ("registry", "ledger", "spans"):
         file = home / f"{name}.sqlite"
-        if file.exists():
+        if not settings.database_url and file.exists():
             yield f"{name} database", *_integrity(file)
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL"):
         yield name, "fine" if environment.get(name) else "note", "set" if environment.get(name) else "not set"
+
+
+def _reachable(url: str) -> tuple[str, str]:
+    """Whether the PostgreSQL server answers, and which it is; the address may hold a password and is not shown."""
+    from genwright.db import Database
+
+    database = Database("registry", url)
+    try:
+        with database.engine.connect() as connection:
+            return "fine", f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar()}"
+    except Exception as error:  # whatever keeps it from answering is the finding
+        return "wrong", f"PostgreSQL does not answer ({type(error).__name__}); check GENWRIGHT_DATABASE_URL and the server"
+    finally:
+        database.close()
 
 
 def _integrity(file: Path) -> tuple[str, str]:

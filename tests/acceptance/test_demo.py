@@ -153,7 +153,7 @@ def test_again_it_finds_what_is_there_and_serves_until_stopped(demo, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env=environment(),
+        env=environment(home),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     ) as running:
         said = []

@@ -225,7 +225,7 @@ def test_a_kill_9_from_outside_loses_nothing_that_was_said(wiki, tmp_path, start
     server = start(tmp_path / "home")
     with subprocess.Popen(
         [*COMMAND, "--home", str(server.home), "ingest", str(wiki), "--corpus", "wiki"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(server.home),
     ) as ingest:  # fmt: skip
         until(lambda: len(server.get("/api/retrieval/corpora/wiki/documents", limit=500)["items"]) >= 10)
         said = {row["name"]: row["digest"] for row in server.get("/api/retrieval/corpora/wiki/documents", limit=500)["items"]}

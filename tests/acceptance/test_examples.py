@@ -22,7 +22,7 @@ def run(server):
             capture_output=True,
             text=True,
             timeout=120,
-            env=environment(GENWRIGHT_URL=server.address, GENWRIGHT_API_KEY=server.key),
+            env=environment(server.home, GENWRIGHT_URL=server.address, GENWRIGHT_API_KEY=server.key),
         )
         assert ended.returncode == 0, ended.stderr[-2000:]
         return ended.stdout

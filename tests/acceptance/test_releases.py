@@ -216,7 +216,7 @@ def test_writers_at_the_same_time_lose_no_version(server):
     running = [
         subprocess.Popen(
             [*COMMAND, "--home", str(server.home), "prompts", "put", "raced", "-", "--json"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(server.home),
         )
         for _ in contents
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from journey import COMMAND, ROOT, environment, genwright, until
+from journey import COMMAND, POSTGRES, ROOT, environment, genwright, until
 
 ADMIN_KEY = "gw_operator_0123456789abcdef0123456789"
 STOPPED = (0, -signal.SIGTERM)
@@ -139,7 +139,8 @@ def test_health_readiness_and_metrics(empty):
 
 def test_doctor_tells_the_state_of_the_machine(empty):
     checks = {row["check"]: row["state"] for row in empty.cli("doctor")}
-    assert checks["embedding model"] == checks["registry database"] == checks["server"] == "fine"
+    database = "database" if POSTGRES else "registry database"
+    assert checks["embedding model"] == checks[database] == checks["server"] == "fine"
 
 
 def test_a_taken_port_and_a_taken_folder_are_said(empty, tmp_path):
@@ -205,7 +206,7 @@ def test_prompts_are_served_stale_when_the_server_is_away(start, tmp_path):
     server.cli("prompts", "put", "greet", str(file), "--label", "production")
     program = STALE.format(url=server.address, key=server.key)
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(server.home)
     ) as client:
         assert client.stdout.readline() == "Say {{word}}.\n"
         server.stop()
@@ -245,9 +246,11 @@ def test_the_containers_command_serves_and_its_health_check_knows(tmp_path):
     }  # fmt: skip
     command = json.loads(lines["CMD"][0])
     check = [part.replace(":7600", f":{port}") for part in json.loads(lines["HEALTHCHECK"][0].partition("CMD ")[2])]
-    ran = {"env": {**environment(**variables)}, "capture_output": True, "timeout": 60}
+    ran = {"env": {**environment(tmp_path / "data", **variables)}, "capture_output": True, "timeout": 60}
     assert subprocess.run(check, **ran).returncode != 0, "healthy before anything runs"
-    with subprocess.Popen(command, env=environment(**variables), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as serving:
+    with subprocess.Popen(
+        command, env=environment(tmp_path / "data", **variables), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as serving:
         try:
             until(lambda: subprocess.run(check, **ran).returncode == 0, 60)
             me = httpx.get(f"http://127.0.0.1:{port}/api/access/me", headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=30)
@@ -283,7 +286,7 @@ def test_the_systemd_units_command_serves(tmp_path):
         [*COMMAND, *words],
         stdout=subprocess.PIPE,
         text=True,
-        env=environment(GENWRIGHT_HOME=str(tmp_path / "state"), GENWRIGHT_PORT="0"),
+        env=environment(tmp_path / "state", GENWRIGHT_HOME=str(tmp_path / "state"), GENWRIGHT_PORT="0"),
     ) as serving:
         said = [serving.stdout.readline() for _ in range(3)]
         serving.terminate()
