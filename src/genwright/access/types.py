@@ -12,6 +12,8 @@ from genwright.vocab import Scope
 Capture = Literal["full", "metadata", "off"]
 """How much of a call is kept in its trace: everything, all but texts, nothing."""
 ActorKind = Literal["key", "session", "system"]
+OnDisconnect = Literal["cancel", "drain"]
+"""When the client of a call goes away: end the call upstream, or read it to its end so that it is billed exactly."""
 
 KNOWN = "known"
 """The permission that every actor has: being known at all."""
@@ -27,6 +29,28 @@ ROLES: dict[str, frozenset[str]] = {
 """What each role may do: call models and apps; read everything; score traces; write artifacts; move `production`; manage."""
 
 
+OPERATIONS = (
+    "chat", "embeddings", "responses", "images", "audio", "moderations", "files", "batches", "videos", "rerank",
+)  # fmt: skip
+"""What a key can be limited to: the gateway's operations."""
+NOTHING = ("",)
+"""As `Terms.models` or `Terms.operations`: nothing is allowed (no model and no operation has an empty name)."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What an actor's calls of models are bound to: its key's own words within those of every node above it."""
+
+    models: tuple[str, ...] = ()
+    """Names of models, `*` standing for any letters: `openai/gpt-*`, `route/support`. Empty: all."""
+    operations: tuple[str, ...] = ()
+    """Some of OPERATIONS. Empty: all."""
+    default_max_output_tokens: int = 0
+    """For calls that set no cap themselves; 0: the server's setting."""
+    on_disconnect: OnDisconnect = "cancel"
+    tags: dict[str, str] = {}
+    """For chargeback: every cost of the actor is booked with them."""
+
+
 class Actor(msgspec.Struct, frozen=True):
     """Who asks, for one request or job."""
 
@@ -39,6 +63,10 @@ class Actor(msgspec.Struct, frozen=True):
     role: str
     """One of ROLES."""
     capture: Capture = "full"
+    nodes: tuple[str, ...] = ()
+    """The actor's place in the tree, outermost first: `workspace:default`, `project:default`, `team:team_…`, then
+    `member:mem_…` or `service:svc_…`, then `key:key_…`. Limits and budgets hang on these."""
+    terms: Terms = Terms()
 
     def may(self, permission: str) -> bool:
         return permission in ROLES[self.role] or permission == KNOWN
