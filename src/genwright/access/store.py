@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from genwright import audit, clock
 from genwright.access.types import Actor, Key, Member, Session
-from genwright.db import REGISTRY, insert_new, scoped
+from genwright.db import REGISTRY, Json, insert_new, scoped
 from genwright.errors import Conflict, Missing
 from genwright.vocab import Scope, nearest, new_id
 
@@ -18,6 +18,13 @@ ENVIRONMENT_KEY = "key_environment"
 """Id of the key that the settings name."""
 ADMIN_MEMBER = "admin"
 
+workspaces = sa.Table(
+    "workspaces",
+    REGISTRY,
+    sa.Column("workspace", sa.Text, primary_key=True),
+    sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+)
 projects = sa.Table(
     "projects",
     REGISTRY,
@@ -33,6 +40,27 @@ members = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("models", Json, nullable=False),
+    sa.Column("operations", Json, nullable=False),
+    sa.Column("tags", Json, nullable=False),
+    sa.PrimaryKeyConstraint("workspace", "project", "id"),
+)
+nodes = sa.Table(
+    "key_nodes",
+    REGISTRY,
+    *scoped(),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("models", Json, nullable=False),
+    sa.Column("operations", Json, nullable=False),
+    sa.Column("tags", Json, nullable=False),
+    sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("ended_ns", sa.BigInteger),
     sa.PrimaryKeyConstraint("workspace", "project", "id"),
 )
 keys = sa.Table(
@@ -49,6 +77,18 @@ keys = sa.Table(
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("expires_ns", sa.BigInteger),
     sa.Column("revoked_ns", sa.BigInteger),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("models", Json, nullable=False),
+    sa.Column("operations", Json, nullable=False),
+    sa.Column("default_max_output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("on_disconnect", sa.Text, nullable=False),
+    sa.Column("tags", Json, nullable=False),
+    sa.Column("used_ns", sa.BigInteger),
+    sa.Column("old_code", sa.Text),
+    sa.Column("old_hint", sa.Text, nullable=False),
+    sa.Column("old_until_ns", sa.BigInteger),
+    sa.Index("api_keys_by_old_code", "old_code", unique=True),
     sa.PrimaryKeyConstraint("workspace", "project", "id"),
 )
 sessions = sa.Table(
@@ -61,6 +101,7 @@ sessions = sa.Table(
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Column("wide", sa.Boolean, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "project", "id"),
 )
 links = sa.Table(
@@ -72,6 +113,7 @@ links = sa.Table(
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
     sa.Column("used_ns", sa.BigInteger),
+    sa.Column("wide", sa.Boolean, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "project", "code"),
 )
 

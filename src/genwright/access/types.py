@@ -29,6 +29,9 @@ ROLES: dict[str, frozenset[str]] = {
 """What each role may do: call models and apps; read everything; score traces; write artifacts; move `production`; manage."""
 
 
+NodeKind = Literal["team", "service"]
+FIRST_PROJECT = "default"
+"""Each workspace begins with it; whoever administers it administers the workspace."""
 OPERATIONS = (
     "chat", "embeddings", "responses", "images", "audio", "moderations", "files", "batches", "videos", "rerank",
 )  # fmt: skip
@@ -67,6 +70,18 @@ class Actor(msgspec.Struct, frozen=True):
     """The actor's place in the tree, outermost first: `workspace:default`, `project:default`, `team:team_…`, then
     `member:mem_…` or `service:svc_…`, then `key:key_…`. Limits and budgets hang on these."""
     terms: Terms = Terms()
+    projects: tuple[str, ...] = ()
+    """Other projects that this session may switch to."""
+
+    @property
+    def manages_workspace(self) -> bool:
+        """Whether projects and everybody in them are this actor's to manage."""
+        return self.role == "admin" and self.scope.project == FIRST_PROJECT
+
+    @property
+    def operates(self) -> bool:
+        """Whether this actor runs the server: an administrator of the first workspace, or this machine's own credential."""
+        return self.manages_workspace and self.scope.workspace == Scope().workspace
 
     def may(self, permission: str) -> bool:
         return permission in ROLES[self.role] or permission == KNOWN
@@ -102,6 +117,21 @@ class Key(msgspec.Struct, frozen=True):
     created_by: str
     expires_ns: int | None = None
     revoked_ns: int | None = None
+    team: str = ""
+    """Id of the team it hangs under, or empty."""
+    holder: str = ""
+    """Id of the member or service account that it is for, or empty."""
+    models: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    default_max_output_tokens: int = 0
+    on_disconnect: OnDisconnect = "cancel"
+    tags: dict[str, str] = {}
+    """These five: see Terms."""
+    used_ns: int | None = None
+    """When it was last used, to about a minute; None: never."""
+    old_hint: str = ""
+    old_until_ns: int | None = None
+    """After a rotation: what the secret before begins with, and until when it is still valid."""
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -112,7 +142,7 @@ class NewKey(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A person."""
+    """A person in a project. One person in several projects has the same id and name in each, and a role of its own."""
 
     workspace: str
     project: str
@@ -120,6 +150,58 @@ class Member(msgspec.Struct, frozen=True):
     name: str
     role: str
     created_ns: int
+    team: str = ""
+    models: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A team, or a service account: a caller that is no person. What hangs under it can do at most what it may."""
+
+    workspace: str
+    project: str
+    id: str
+    kind: NodeKind
+    name: str
+    team: str
+    """Id of the team a service account belongs to, or empty."""
+    role: str
+    """The most that anything under it may do."""
+    models: tuple[str, ...]
+    operations: tuple[str, ...]
+    tags: dict[str, str]
+    created_ns: int
+    created_by: str
+    ended_ns: int | None = None
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """A tenant: a wall that nothing crosses."""
+
+    workspace: str
+    created_ns: int
+    created_by: str
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A part of a workspace, with its own artifacts, traces, keys and members."""
+
+    workspace: str
+    project: str
+    created_ns: int
+
+
+class NewPlace(msgspec.Struct, frozen=True):
+    """A workspace or project just made, with what opens it: shown once."""
+
+    workspace: str
+    project: str
+    key: Key | None = None
+    """Its first administrator's key."""
+    secret: str = ""
+    token: str = ""
+    """For the log-in page, once, within an hour; a project has none: its administrators come from the workspace."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -134,3 +216,5 @@ class Session(msgspec.Struct, frozen=True):
     """Id of the key that was used to log in, or empty; the session ends with the key."""
     created_ns: int
     expires_ns: int
+    wide: bool = False
+    """Whether it may switch to the member's other projects; not if an administrator of one project alone opened the way."""
