@@ -10,6 +10,7 @@ import msgspec
 from genwright import clock, prices, tokens
 from genwright.access.types import Actor
 from genwright.errors import Blocked, Error
+from genwright.gateway.cache.types import Found
 from genwright.gateway.ledger import Ledger
 from genwright.gateway.providers.base import Embedded
 from genwright.gateway.types import Answer, Call, Collected, LedgerRow
@@ -31,26 +32,33 @@ _PARAMETERS = {
 }
 
 
+_FREE = prices.Price(0, "cache")
+
+
 class Attempt:
     """Made inside the span it fills. Exactly one of `finish` and `fail` is called."""
 
     __slots__ = (
-        "_actor",
         "_address",
+        "_admission",
         "_began_ns",
         "_call",
         "_ledger",
         "_operation",
         "_price_as",
         "_start",
+        "actor",
         "first_chunk_ns",
         "model",
         "provider",
+        "sent",
         "span",
     )
 
-    def __init__(self, ledger: Ledger, actor: Actor, span: Any, endpoint: Any, model: str, operation: str = "chat"):
-        self._ledger, self._actor, self._operation = ledger, actor, operation
+    def __init__(self, ledger: Ledger, actor: Actor, span: Any, endpoint: Any, model: str, operation: str, admission: Any):
+        self._ledger, self.actor, self._operation, self._admission = ledger, actor, operation, admission
+        self.sent = False
+        """Whether a provider was asked: what follows may cost."""
         self.span, self.provider, self.model = span, endpoint.name, model
         self._price_as = endpoint.price_as
         self._address = endpoint.address
@@ -66,7 +74,7 @@ class Attempt:
         span_set("gen_ai.provider.name", self.provider)
         span_set("gen_ai.request.model", self.model)
         span_set(ROUTE, call.model)
-        span_set(KEY, self._actor.id)
+        span_set(KEY, self.actor.id)
         if stream:
             span_set("gen_ai.request.stream", True)
         if self._address:
@@ -87,6 +95,27 @@ class Attempt:
             span_set(name, value)
         self.span.input = call.messages
 
+    async def reserve(self, call: Call, texts: list[Any] | None = None) -> Call:
+        """Put the worst case aside where a budget covers the caller; the call with its output cap. `texts`: to be embedded."""
+        return call
+
+    def cached(self, found: Found) -> Answer:
+        """End the attempt with an answer that was kept: nothing was sent, nothing is paid."""
+        answer = found.answer
+        assert answer is not None
+        self._describe_answer(answer)
+        self.span.set("genwright.cache", found.header)
+        self.span.set("genwright.cache_similarity", found.similarity)
+        answer.cost_nano_usd = 0
+        self._settle("cached", Usage(), False, "", answer.model)
+        return answer
+
+    def _describe_answer(self, answer: Answer) -> None:
+        answer.provider = self.provider
+        answer.trace_id, answer.span_id = self.span.trace_id, self.span.span_id
+        self.span.output = [answer.message, *answer.others]
+        self.span.set("gen_ai.response.finish_reasons", [answer.finish_reason])
+
     def first_chunk(self) -> None:
         self.first_chunk_ns = clock.perf_ns() - self._start
         self.span.set("gen_ai.response.time_to_first_chunk", self.first_chunk_ns / 1e9)
@@ -96,10 +125,7 @@ class Attempt:
         if answer.usage is None:
             answer.usage = await self._count("".join(_texts([answer.message, *answer.others])))
             answer.estimated = True
-        answer.provider = self.provider
-        answer.trace_id, answer.span_id = self.span.trace_id, self.span.span_id
-        self.span.output = [answer.message, *answer.others]
-        self.span.set("gen_ai.response.finish_reasons", [answer.finish_reason])
+        self._describe_answer(answer)
         answer.cost_nano_usd = self._settle("ok", answer.usage, answer.estimated, answer.response_id, answer.model)
         return answer
 
@@ -143,19 +169,19 @@ class Attempt:
             span_set("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens)
         if estimated:
             span_set("genwright.estimated", True)
-        price = prices.price(self._price_as, self.model, usage, self._began_ns)
+        price = _FREE if status == "cached" else prices.price(self._price_as, self.model, usage, self._began_ns)
         cost = None if price is None else price.nano_usd
         if price is not None:
             span_set(COST, cost)
             span_set("genwright.price_source", price.source)
-        scope = self._actor.scope
+        scope = self.actor.scope
         self._ledger.settle(
             LedgerRow(
                 scope.workspace,
                 scope.project,
                 f"att_{self._began_ns:016x}{self.span.span_id}",
                 self._began_ns,
-                self._actor.id,
+                self.actor.id,
                 self.span.trace_id,
                 self.span.span_id,
                 self.provider,

@@ -1,7 +1,7 @@
 """The gateway's verbs: a call to a model or an app, streamed or whole; embeddings; providers; what was used.
 
-Every attempt at a provider is a chat span and a ledger row, however it ends. Knows no wire format (faces/, providers/) and no
-app: those are handed in as `targets["app"]`.
+What happens to one call on its way is flow.py's. Knows no wire format (faces/, providers/) and no app: those are handed in as
+`targets["app"]`.
 """
 
 from __future__ import annotations
@@ -15,29 +15,21 @@ import msgspec
 
 from genwright import clock
 from genwright.access.types import Actor
-from genwright.errors import Error, Invalid, Missing
+from genwright.errors import Error, Invalid
 from genwright.gateway import store
 from genwright.gateway.attempt import Attempt
+from genwright.gateway.cache.service import Cache
 from genwright.gateway.directory import Directory
+from genwright.gateway.flow import Flow, Parts, names
 from genwright.gateway.ledger import Ledger
+from genwright.gateway.money.desk import Desk
 from genwright.gateway.providers import table
-from genwright.gateway.providers.base import Embedded
+from genwright.gateway.providers.base import Embedded, Endpoint
 from genwright.gateway.providers.table import operator_hosts
-from genwright.gateway.rails import Rails
-from genwright.gateway.types import (
-    Answer,
-    Call,
-    Chunk,
-    Collected,
-    LedgerRow,
-    Model,
-    Provider,
-    ProviderKind,
-    ProviderTest,
-    UsageLine,
-)
+from genwright.gateway.routing.health import Health
+from genwright.gateway.routing.router import Router
+from genwright.gateway.types import Answer, Call, Chunk, LedgerRow, Model, Provider, ProviderKind, ProviderTest, UsageLine
 from genwright.prices import Usage
-from genwright.vocab import PROMPT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +52,13 @@ class Gateway:
         self._ledger_database = databases["ledger"]
         self._ledger = Ledger(databases["ledger"])
         self._directory = Directory(databases["registry"], secrets, http, settings.request_timeout_s)
+        self.money = Desk(databases, settings)
+        self.cache = Cache(databases, settings)
+        self.health = Health()
+        self._router = Router(databases["registry"], registry, self.health)
+        self._flow = Flow(
+            Parts(self._directory, tracing, guardrails, self._ledger, self.money, self.cache, self._router, self.health)
+        )
         self.targets: dict[str, Target] = {}
         """What is reached by a first name other than a provider's: app."""
         from genwright.gateway.asgi import Faces
@@ -71,98 +70,29 @@ class Gateway:
     # -- chat
 
     async def complete(self, actor: Actor, call: Call) -> Answer:
-        """The whole answer. Raises Missing (unknown model), Invalid, Blocked, Upstream and its kinds."""
+        """The whole answer. Raises Missing (unknown model), Invalid, Blocked, RateLimited, Upstream and its kinds."""
         actor.need("call")
-        first, rest = _names(call.model)
-        if first in self.targets:
-            return await collect(self.targets[first](actor, rest, call))
-        endpoint = await self._directory.endpoint(actor.scope, first)
-        with self._span(actor, call, f"chat {rest}") as span:
-            attempt, sent = Attempt(self._ledger, actor, span, endpoint, rest), False
-            try:
-                call, rails = await self._prepare(actor, call, attempt, stream=False)
-                sent = True
-                answer = await endpoint.complete(call, rest)
-                if rails is not None:
-                    answer = rails.after(answer)
-                return await attempt.finish(answer)
-            except BaseException as error:
-                await attempt.fail(error, sent=sent)
-                raise
+        call, target = await self._resolve(actor, call)
+        if target is not None:
+            return await collect(target(actor, call.model.partition("/")[2], call))
+        return await self._flow.complete(actor, call)
 
     async def stream(self, actor: Actor, call: Call) -> AsyncIterator[Chunk | Answer]:
         """Pieces as they come, then the Answer. Iterate it inside `aclosing`: leaving the block stops the provider at once."""
         actor.need("call")
-        first, rest = _names(call.model)
-        if first in self.targets:
-            async with aclosing(self.targets[first](actor, rest, call)) as items:  # type: ignore[type-var]
-                async for item in items:
-                    yield item
-            return
-        endpoint = await self._directory.endpoint(actor.scope, first)
-        with self._span(actor, call, f"chat {rest}") as span:
-            attempt, collected = Attempt(self._ledger, actor, span, endpoint, rest), Collected()
-            sent, held = False, None
-            try:
-                call, rails = await self._prepare(actor, call, attempt, stream=True)
-                held = rails.stream() if rails is not None else None
-                sent = True
-                async with aclosing(endpoint.stream(call, rest)) as chunks:  # type: ignore[type-var]
-                    async for received in chunks:
-                        if not attempt.first_chunk_ns:
-                            attempt.first_chunk()
-                        chunk = received if held is None else held.feed(received)
-                        if chunk is None:
-                            continue
-                        collected.add(chunk)
-                        yield chunk
-                if held is not None and (last := held.close()) is not None:
-                    collected.add(last)
-                    yield last
-                if held is not None:
-                    held.report()
-                answer = await attempt.finish(_whole(collected))
-            except BaseException as error:
-                if held is not None:
-                    held.report(error)
-                await attempt.fail(error, collected, sent)
-                raise
-        yield answer
+        call, target = await self._resolve(actor, call)
+        items = self._flow.stream(actor, call) if target is None else target(actor, call.model.partition("/")[2], call)
+        async with aclosing(items) as pieces:  # type: ignore[type-var]
+            async for item in pieces:
+                yield item
 
-    def _span(self, actor: Actor, call: Call, name: str) -> Any:
-        return self._tracing.span(actor, name, operation="chat", parent=call.parent)
-
-    async def _prepare(self, actor: Actor, call: Call, attempt: Attempt, stream: bool) -> tuple[Call, Rails | None]:
-        """Render the prompt, run the rails that come before, and note on the span what is asked."""
-        if call.prompt is not None:
-            call = self._render(actor, call)
-            attempt.span.set(PROMPT, call.prompt.version.ref)  # type: ignore[union-attr]
-        attempt.describe(call, stream)
-        ref, policy = await self._guardrails.default(actor.scope) if call.rails else (None, None)
-        if ref is None or policy is None:
-            return call, None
-        rails = Rails(self._guardrails, self._tracing, actor, ref, policy)
-        allowed = rails.before(call)
-        if allowed is not call:
-            attempt.describe(allowed, stream)
-        return allowed, rails
-
-    def _render(self, actor: Actor, call: Call) -> Call:
-        from genwright.prompts.service import render
-
-        use = call.prompt
-        assert use is not None
-        with self._tracing.span(actor, f"render {use.version.name}", operation="render_prompt") as span:
-            span.set(PROMPT, use.version.ref)
-            for name in ("genwright.step",):
-                if name in call.attributes:
-                    span.set(name, call.attributes[name])
-            span.input = {"genwright.variables": use.variables}
-            rendered = render(use.version.content, use.variables)
-            span.output = rendered.messages
-        return msgspec.structs.replace(
-            call, messages=[*rendered.messages, *call.messages], parameters={**rendered.parameters, **call.parameters}, wire=None
-        )
+    async def _resolve(self, actor: Actor, call: Call) -> tuple[Call, Target | None]:
+        """The call with an alias's target in place of a bare name, and what answers names of its kind, if not a model."""
+        if "/" not in call.model:
+            target = await self._router.alias(actor.scope, call.model)
+            if target is not None:
+                call = msgspec.structs.replace(call, model=target)
+        return call, self.targets.get(names(call.model)[0])
 
     # -- embeddings and models
 
@@ -176,20 +106,18 @@ class Gateway:
     async def embedded(self, actor: Actor, call: Call, texts: list[Any]) -> Embedded:
         """The same with price and model; `call` carries model, options (`parameters`), session, user and tags."""
         actor.need("call")
-        first, rest = _names(call.model)
-        if first in self.targets:
+        call, target = await self._resolve(actor, call)
+        if target is not None:
             raise Invalid(f"'{call.model}' is an app: it answers chats and makes no embeddings. Nothing was sent.", param="model")
-        endpoint = await self._directory.endpoint(actor.scope, first)
-        with self._tracing.span(actor, f"embeddings {rest}", operation="embeddings", parent=call.parent) as span:
-            attempt = Attempt(self._ledger, actor, span, endpoint, rest, "embeddings")
+
+        async def once(attempt: Attempt, endpoint: Endpoint, call: Call) -> Embedded:
             attempt.describe(call, stream=False)
-            span.input = texts if len(texts) <= EMBEDDED_SHOWN else [*texts[:EMBEDDED_SHOWN], f"… {len(texts)} texts"]
-            try:
-                embedded = await endpoint.embed(rest, texts, call.parameters)
-                return await attempt.embedded(embedded, texts)
-            except BaseException as error:
-                await attempt.fail(error)
-                raise
+            attempt.span.input = texts if len(texts) <= EMBEDDED_SHOWN else [*texts[:EMBEDDED_SHOWN], f"… {len(texts)} texts"]
+            call = await attempt.reserve(call, texts)
+            attempt.sent = True
+            return await attempt.embedded(await endpoint.embed(attempt.model, texts, call.parameters), texts)
+
+        return await self._flow.run(actor, call, "embeddings", once)
 
     async def models(self, actor: Actor) -> list[Model]:
         """Everything that can be called by name: models of configured providers, local ones, and the project's apps."""
@@ -243,7 +171,8 @@ class Gateway:
         return await self._ledger_database.read(store.attempts_of, actor.scope, trace_id)
 
     async def flush(self) -> None:
-        """Return when every settled attempt is on disk."""
+        """Return when every mirrored call has ended and every settled attempt is on disk."""
+        await self._flow.drain()
         await self._ledger.flush()
 
 
@@ -257,26 +186,3 @@ async def collect(items: AsyncIterator[Chunk | Answer]) -> Answer:
     if answer is None:
         raise Error("The stream ended without an answer.")
     return answer
-
-
-def _whole(collected: Collected) -> Answer:
-    messages = collected.messages()
-    return Answer(
-        messages[0],
-        finish_reason=collected.finish or "stop",
-        usage=collected.usage,
-        model=collected.model,
-        response_id=collected.response_id,
-        others=messages[1:],
-    )
-
-
-def _names(model: str) -> tuple[str, str]:
-    first, slash, rest = model.partition("/")
-    if not slash or not first or not rest:
-        raise Missing(
-            f"'{model[:200]}' is no model here: write app/NAME or PROVIDER/MODEL. GET /v1/models lists them.",
-            code="model_not_found",
-            param="model",
-        )
-    return first, rest

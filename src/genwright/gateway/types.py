@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from genwright.messages import Message, ToolCall
+from genwright.messages import Message, Part, Reasoning, Text, ToolCall
 from genwright.prices import Usage
 
 
@@ -30,6 +30,25 @@ class Wire(msgspec.Struct, frozen=True):
     """Decoded JSON; never changed in place."""
     headers: dict[str, str] = {}
     """Request headers of the dialect that go along (anthropic-beta)."""
+    parts: tuple[str, ...] = ("messages",)
+    """Fields of the body that hold the messages: what a rail changed there is left out, and written anew by the provider."""
+
+    def without(self, *names: str) -> Wire:
+        """The body without these fields."""
+        return Wire(self.dialect, {k: v for k, v in self.body.items() if k not in names}, self.headers, self.parts)
+
+
+class Told(msgspec.Struct):
+    """What the caller is told in headers, before the first byte: filled while the call is on its way."""
+
+    headers: list[tuple[bytes, bytes]] = []
+    """Of limits: x-ratelimit-*."""
+    cache: str = ""
+    """hit, semantic or miss; empty where no cache was asked."""
+    route: str = ""
+    """The route's version and the step that answers."""
+    dropped: list[str] = []
+    """Fields left out because the provider cannot take them and the caller allowed it."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -55,6 +74,22 @@ class Call(msgspec.Struct, frozen=True):
     wire: Wire | None = None
     attributes: dict[str, Any] = {}
     """Set on the chat span as they are (an app's step, release …)."""
+    deadline: float = 0.0
+    """clock.monotonic() after which nobody waits for the answer; 0: none."""
+    timeout_s: float = 0.0
+    """Longest time for one attempt; 0: the settings'."""
+    drop_params: bool = False
+    """Leave out what the provider cannot take, and say so, instead of refusing the call."""
+    cache: str = ""
+    """off, refresh, exact or semantic; empty: as the rules say."""
+    cache_ttl: int = 0
+    """Seconds an answer may be kept for this call; 0: as the rules say."""
+    told: Told | None = None
+    overrides: dict[str, Any] = {}
+    """Set by us over what the caller wrote, under the names of `parameters`: an output cap, a route's parameters; None takes one
+    away. A provider applies them to the caller's own body, too."""
+    idempotency_key: str = ""
+    """The caller's name for this call: the same name gets the same answer."""
 
 
 class ToolDelta(msgspec.Struct, frozen=True):
@@ -79,15 +114,17 @@ class Chunk(msgspec.Struct):
     index: int = 0
     """Which of several choices."""
     raw: bytes = b""
-    """The event's data as the provider sent it; empty once anything was changed."""
+    """The event's bytes as the provider sent them, framing included; empty once anything was changed."""
     dialect: str = ""
     """Whose bytes `raw` are."""
     event: str = ""
-    """The event's name, where the dialect has names."""
+    """comment (bytes that say nothing: keep-alives), done (the dialect's end mark), usage (nothing but the count), or empty."""
     signature: str = ""
     """Of reasoning, at its end; goes back to the provider unchanged."""
     response_id: str = ""
     model: str = ""
+    logprobs: list[dict[str, Any]] = []
+    """Of the tokens of this piece, as OpenAI writes them: token, logprob, bytes, top_logprobs."""
 
 
 class Answer(msgspec.Struct):
@@ -112,6 +149,8 @@ class Answer(msgspec.Struct):
     raw: bytes = b""
     """The provider's body; empty once anything was changed, and for streams."""
     dialect: str = ""
+    logprobs: list[list[dict[str, Any]]] = []
+    """Per choice, as in Chunk; empty where none came."""
 
 
 class Provider(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -210,7 +249,7 @@ class Collected:
     def __init__(self) -> None:
         self.finish = self.model = self.response_id = ""
         self.usage: Usage | None = None
-        self._choices: dict[int, tuple[list[str], list[str], dict[int, list[Any]], list[str]]] = {}
+        self._choices: dict[int, _Choice] = {}
 
     def add(self, chunk: Chunk) -> None:
         if chunk.usage is not None:
@@ -219,45 +258,89 @@ class Collected:
             self.response_id, self.model = chunk.response_id, chunk.model
         if chunk.finish_reason and (chunk.index == 0 or not self.finish):
             self.finish = chunk.finish_reason
-        if not (chunk.text or chunk.reasoning or chunk.tool_calls or chunk.signature):
+        if not (chunk.text or chunk.reasoning or chunk.tool_calls or chunk.signature or chunk.logprobs):
             return
         choice = self._choices.get(chunk.index)
         if choice is None:
-            choice = self._choices[chunk.index] = ([], [], {}, [])
-        if chunk.text:
-            choice[0].append(chunk.text)
-        if chunk.reasoning:
-            choice[1].append(chunk.reasoning)
-        if chunk.signature:
-            choice[3].append(chunk.signature)
-        for delta in chunk.tool_calls:
-            call = choice[2].setdefault(delta.index, ["", "", []])
-            call[0] = call[0] or delta.id
-            call[1] = call[1] or delta.name
-            call[2].append(delta.arguments)
+            choice = self._choices[chunk.index] = _Choice()
+        choice.add(chunk)
 
     def messages(self) -> list[Message]:
         """One message per choice, the first one always there."""
-        return [self._message(index) for index in sorted(self._choices)] or [Message("assistant", [], finish_reason=self.finish)]
+        found = [Message("assistant", self._choices[index].parts(), finish_reason=self.finish) for index in sorted(self._choices)]
+        return found or [Message("assistant", [], finish_reason=self.finish)]
+
+    def logprobs(self) -> list[list[dict[str, Any]]]:
+        """Per choice; empty where none came."""
+        found = [self._choices[index].logprobs for index in sorted(self._choices)]
+        return found if any(found) else []
 
     def text(self) -> str:
         """Everything that was generated, for counting."""
-        return "".join(
-            "".join([*text, *reasoning, *(piece for call in tools.values() for piece in (call[1], *call[2]))])
-            for text, reasoning, tools, _ in self._choices.values()
-        )
+        return "".join(choice.text() for choice in self._choices.values())
 
-    def _message(self, index: int) -> Message:
-        from genwright.messages import Reasoning, Text
 
-        text, reasoning, tools, signature = self._choices[index]
-        parts: list[Any] = []
-        if reasoning or signature:
-            parts.append(Reasoning("".join(reasoning), "".join(signature)))
-        if text:
-            parts.append(Text("".join(text)))
-        parts += [ToolCall(id_, name, arguments("".join(pieces))) for _, (id_, name, pieces) in sorted(tools.items())]
-        return Message("assistant", parts, finish_reason=self.finish)
+class _Choice:
+    """Parts in the order in which they came."""
+
+    __slots__ = ("_parts", "_tools", "logprobs")
+
+    def __init__(self) -> None:
+        self._parts: list[_Piece] = []
+        self._tools: dict[int, _Piece] = {}
+        self.logprobs: list[dict[str, Any]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        if chunk.reasoning:
+            self._last("reasoning", new_after_signature=True).pieces.append(chunk.reasoning)
+        if chunk.signature:
+            self._last("reasoning", new_after_signature=chunk.signature.startswith(REDACTED)).signature += chunk.signature
+        if chunk.text:
+            self._last("text").pieces.append(chunk.text)
+        if chunk.logprobs:
+            self.logprobs += chunk.logprobs
+        for delta in chunk.tool_calls:
+            call = self._tools.get(delta.index)
+            if call is None:
+                call = self._tools[delta.index] = _Piece("tool")
+                self._parts.append(call)
+            call.id, call.name = call.id or delta.id, call.name or delta.name
+            call.pieces.append(delta.arguments)
+
+    def _last(self, kind: str, new_after_signature: bool = False) -> _Piece:
+        """The part that goes on, or a new one: each block of reasoning ends with its signature."""
+        if self._parts:
+            part = self._parts[-1]
+            if part.kind == kind and not (new_after_signature and part.signature):
+                return part
+        self._parts.append(_Piece(kind))
+        return self._parts[-1]
+
+    def parts(self) -> list[Part]:
+        return [part.whole() for part in self._parts]
+
+    def text(self) -> str:
+        return "".join("".join([part.name, *part.pieces]) for part in self._parts)
+
+
+class _Piece:
+    """A part that is still growing."""
+
+    __slots__ = ("id", "kind", "name", "pieces", "signature")
+
+    def __init__(self, kind: str):
+        self.kind, self.id, self.name, self.signature = kind, "", "", ""
+        self.pieces: list[str] = []
+
+    def whole(self) -> Part:
+        text = "".join(self.pieces)
+        if self.kind == "text":
+            return Text(text)
+        return Reasoning(text, self.signature) if self.kind == "reasoning" else ToolCall(self.id, self.name, arguments(text))
+
+
+REDACTED = "redacted:"
+"""Begin of a signature that stands for reasoning its provider does not show."""
 
 
 def arguments(text: str) -> Any:

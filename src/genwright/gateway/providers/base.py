@@ -90,7 +90,9 @@ class Remote:
 
     async def complete(self, call: Call, model: str) -> Answer:
         body = self._wire.request(call, model, False)
-        status, headers, data = await self._http.request("POST", self._chat, self._with(call), body, timeout_s=self._timeout_s)
+        status, headers, data = await self._http.request(
+            "POST", self._chat, self._with(call), body, timeout_s=call.timeout_s or self._timeout_s
+        )
         if status != 200:
             raise refusal(self.name, status, headers, data)
         return self._read(self._wire.answer, data)
@@ -104,7 +106,7 @@ class Remote:
     async def stream(self, call: Call, model: str) -> AsyncIterator[Chunk]:
         body = self._wire.request(call, model, True)
         parser, reader = sse.Parser(), self._wire.reader()
-        async with self._http.stream("POST", self._chat, self._with(call), body, timeout_s=self._timeout_s) as (
+        async with self._http.stream("POST", self._chat, self._with(call), body, timeout_s=call.timeout_s or self._timeout_s) as (
             status,
             headers,
             pieces,

@@ -1,0 +1,1 @@
+"""Money and limits: what a call may cost, what it did cost."""
