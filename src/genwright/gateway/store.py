@@ -1,4 +1,4 @@
-"""Tables of the gateway: providers (registry database) and the ledger (its own), and every query on them."""
+"""The table of providers (registry database), and every query on it. The ledger's are in money/store.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from genwright.db import LEDGER, REGISTRY, scoped
-from genwright.gateway.types import LedgerRow, UsageLine
+from genwright.db import REGISTRY, scoped
+from genwright.gateway.money.store import attempts_of, usage  # noqa: F401 (moved; kept for callers)
 from genwright.vocab import Scope
 
 providers = sa.Table(
@@ -24,30 +24,6 @@ providers = sa.Table(
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "project", "name"),
-)
-
-attempts = sa.Table(
-    "gateway_attempts",
-    LEDGER,
-    *scoped(),
-    sa.Column("id", sa.Text, nullable=False),
-    sa.Column("at_ns", sa.BigInteger, nullable=False),
-    sa.Column("key", sa.Text, nullable=False),
-    sa.Column("trace", sa.Text, nullable=False),
-    sa.Column("span", sa.Text, nullable=False),
-    sa.Column("provider", sa.Text, nullable=False),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("operation", sa.Text, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
-    sa.Column("nano_usd", sa.BigInteger),
-    sa.Column("estimated", sa.Boolean, nullable=False),
-    sa.Column("first_chunk_ns", sa.BigInteger, nullable=False),
-    sa.Column("duration_ns", sa.BigInteger, nullable=False),
-    sa.PrimaryKeyConstraint("workspace", "id"),
-    sa.Index("gateway_attempts_time", "workspace", "project", "at_ns"),
 )
 
 INSERT_ATTEMPT = (
@@ -93,34 +69,6 @@ def delete_provider(connection: Connection, scope: Scope, name: str) -> bool:
 def insert_attempts(cursor: Any, statement: str, rows: Sequence[tuple]) -> None:
     """Hot: many rows at once by the raw driver. `statement` is INSERT_ATTEMPT in the engine's placeholder style."""
     cursor.executemany(statement, rows)
-
-
-def usage(connection: Connection, scope: Scope, since_ns: int, until_ns: int) -> list[UsageLine]:
-    """Sums by provider and model, the most expensive first."""
-    table = attempts.c
-    spent = sa.func.coalesce(sa.func.sum(table.nano_usd), 0)
-    query = (
-        sa.select(
-            table.provider,
-            table.model,
-            sa.func.count(),
-            sa.func.sum(sa.case((table.status == "ok", 0), else_=1)),
-            sa.func.sum(table.input_tokens),
-            sa.func.sum(table.output_tokens),
-            spent,
-            sa.func.sum(sa.case((table.nano_usd.is_(None), 1), else_=0)),
-        )
-        .where(*_within(attempts, scope), table.at_ns >= since_ns, table.at_ns < until_ns)
-        .group_by(table.provider, table.model)
-        .order_by(spent.desc(), table.provider, table.model)
-    )
-    return [UsageLine(row[0], row[1], *(int(value) for value in row[2:])) for row in connection.execute(query)]
-
-
-def attempts_of(connection: Connection, scope: Scope, trace: str) -> list[LedgerRow]:
-    """The attempts of one trace, in order."""
-    query = sa.select(attempts).where(*_within(attempts, scope), attempts.c.trace == trace).order_by(attempts.c.at_ns)
-    return [LedgerRow(*row) for row in connection.execute(query)]
 
 
 def _columns() -> sa.Select:

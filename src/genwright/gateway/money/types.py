@@ -127,5 +127,3 @@ class LimitEvent(msgspec.Struct, frozen=True):
     used: int
     amount: int
     message: str
-
-
