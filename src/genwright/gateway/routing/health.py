@@ -187,7 +187,7 @@ class Health:
         target.retries = min(target.retries + self.rules.retry_share, self.rules.retry_reserve)
 
     def may_retry(self, scope: Scope, provider: str, model: str) -> bool:
-        """Whether a further attempt of a call may go here. Only failed ones cost (`retried`), so a healthy target is never short."""
+        """Whether a further attempt of a call may go here. Only failed ones cost (`retried`): a healthy target is never short."""
         return self._target(scope, provider, model).retries >= 1.0
 
     def retried(self, scope: Scope, provider: str, model: str) -> None:
@@ -205,13 +205,10 @@ class Health:
         place = _place(scope)
         return any(target.breaker != "closed" for key, target in self._targets.items() if key[:2] == place)
 
-    def latency_s(self, scope: Scope, provider: str, model: str, quantile: float, stream: bool = False) -> float | None:
-        """Of late answers (first pieces for streams); None with fewer than 5."""
+    def latency_s(self, scope: Scope, provider: str, model: str, quantile: float, least: int = 5) -> float | None:
+        """Of late answers; None with fewer than `least`."""
         target = self._targets.get((*_place(scope), provider, model))
-        if target is None:
-            return None
-        times = target.first if stream and target.first else target.times
-        return _quantile(times, quantile) if len(times) >= 5 else None
+        return _quantile(target.times, quantile) if target is not None and len(target.times) >= least else None
 
     def in_flight(self, scope: Scope, provider: str, model: str) -> int:
         target = self._targets.get((*_place(scope), provider, model))
