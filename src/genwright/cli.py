@@ -24,6 +24,8 @@ GROUPS = {
     "prompts": ("prompts", "app"),
     "policies": ("guardrails", "app"),
     "providers": ("gateway", "app"),
+    "costs": ("gateway.reports", "costs"),
+    "prices": ("gateway.reports", "prices"),
     "documents": ("retrieval", "app"),
     "apps": ("agents", "app"),
     "traces": ("tracing", "app"),

@@ -80,6 +80,8 @@ class AsyncClient:
         if query:
             path += "?" + urlencode(query, doseq=True)
         reply = await self.request(row["method"], path, body)
+        if reply.headers.get("content-type", "").startswith("text/"):
+            return reply.body.decode()
         return msgspec.json.decode(reply.body) if reply.body else None
 
     async def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:

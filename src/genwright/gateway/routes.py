@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.gateway.reports import routes as reports
 from genwright.web.api import read_body, reply
 
 router = APIRouter(prefix="/api/gateway", tags=["gateway"])
@@ -70,3 +71,6 @@ async def usage(request: Request, since_ns: int = 0, until_ns: int = 0, actor: A
 async def attempts(request: Request, trace_id: str, actor: Actor = Depends(needs("read"))) -> Response:
     """Ledger rows of one trace."""
     return reply({"items": await request.app.state.gateway.attempts(actor, trace_id), "next": None})
+
+
+router.routes.extend(reports.router.routes)

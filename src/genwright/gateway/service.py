@@ -26,6 +26,10 @@ from genwright.gateway.money.desk import Desk
 from genwright.gateway.providers import table
 from genwright.gateway.providers.base import Embedded, Endpoint
 from genwright.gateway.providers.table import operator_hosts
+from genwright.gateway.reports.books import PriceBooks
+from genwright.gateway.reports.live import Live
+from genwright.gateway.reports.names import Names
+from genwright.gateway.reports.service import Reports
 from genwright.gateway.routing.health import Health
 from genwright.gateway.routing.router import Router
 from genwright.gateway.types import Answer, Call, Chunk, LedgerRow, Model, Provider, ProviderKind, ProviderTest, UsageLine
@@ -52,6 +56,9 @@ class Gateway:
         self._ledger_database = databases["ledger"]
         self._ledger = Ledger(databases["ledger"])
         self._directory = Directory(databases["registry"], secrets, http, settings.request_timeout_s)
+        self.prices = PriceBooks(registry, databases["registry"].postgres)
+        self.live = Live()
+        self.reports = Reports(databases["ledger"], self._ledger.flush, self.prices, self._directory, Names(access))
         self.money = Desk(databases, settings)
         self.cache = Cache(databases, settings)
         self.health = Health()

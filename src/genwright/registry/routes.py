@@ -24,6 +24,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 MADE_BY = {
     "prompt": "prompts.put", "policy": "guardrails.put", "app": "agents.put", "dataset": "datasets.put",
     "corpus": "retrieval.add_document", "index": "retrieval.build", "release": "releases.create",
+    "price_book": "gateway.set_prices",
 }  # fmt: skip
 """Kinds whose content a room checks or makes: what they hold is trusted afterwards, so no caller writes it directly."""
 

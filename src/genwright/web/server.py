@@ -101,7 +101,8 @@ def operations_of(rooms: tuple[str, ...]) -> dict[str, dict[str, Any]]:
             name, path = route.operation_id, route.path
             in_path = [part.name for part in route.dependant.path_params]
             deep = next((part for part in in_path if f"{{{part}:path}}" in path), None)
-            fields = [part.name for part in route.dependant.query_params]
+            asked = [route.dependant, *route.dependant.dependencies]
+            fields = [part.name for one in asked for part in one.query_params]
             row = {
                 "method": sorted(route.methods)[0],
                 "path": path.replace(":path}", "}"),
