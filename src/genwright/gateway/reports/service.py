@@ -18,10 +18,11 @@ from genwright.access.types import Actor
 from genwright.db import Database
 from genwright.errors import Invalid, Missing
 from genwright.gateway.directory import Directory
+from genwright.gateway.money.hours import HOUR_NS, ROLLED, SUMS, hours
 from genwright.gateway.money.store import attempts
 from genwright.gateway.reports import store
 from genwright.gateway.reports.books import PriceBooks
-from genwright.gateway.reports.store import DAY_NS, DETAILED, HOUR_NS, ROLLED
+from genwright.gateway.reports.store import DAY_NS, DETAILED
 from genwright.gateway.reports.types import CostLine, CostQuery, CostReport, Repriced, RepricedLine, Sums
 from genwright.price_book import Book
 from genwright.vocab import Scope, nearest
@@ -110,7 +111,7 @@ def _summed(connection: Connection, scope: Scope, query: CostQuery) -> tuple[dic
             found[key] = sums if held is None else [a + b for a, b in zip(held, sums, strict=True)]
         if len(found) > MAX_GROUPS:
             raise Invalid(f"This report has more than {MAX_GROUPS:,} lines. Narrow the time, or filter.", code="too_many_lines")
-    total = [sum(column) for column in zip(*found.values(), strict=True)] if found else [0] * len(store.SUMS)
+    total = [sum(column) for column in zip(*found.values(), strict=True)] if found else [0] * len(SUMS)
     return found, Sums(*total)
 
 
@@ -153,7 +154,7 @@ def _sources(columns: list[str], where: dict[str, str], span: tuple[int, int]) -
         return
     if since < first:
         yield attempts, (since, first)
-    yield store.hours, (first, last)
+    yield hours, (first, last)
     if last < until < 2**62:
         yield attempts, (last, until)
 
