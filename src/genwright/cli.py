@@ -20,6 +20,11 @@ from genwright.errors import Error
 
 GROUPS = {
     "keys": ("access", "keys"),
+    "workspaces": ("access", "workspaces"),
+    "projects": ("access", "projects"),
+    "members": ("access", "members"),
+    "teams": ("access", "teams"),
+    "services": ("access", "services"),
     "artifacts": ("registry", "app"),
     "prompts": ("prompts", "app"),
     "policies": ("guardrails", "app"),

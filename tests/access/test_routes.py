@@ -44,7 +44,8 @@ async def test_the_life_of_a_key(web):
 FOREIGN = [
     "id",
     "workspace",
-    "project",
+    "holder",
+    "used_ns",
     "scope",
     "created_by",
     "created_ns",

@@ -64,7 +64,8 @@ async def test_a_key_is_found_and_carries_what_it_was_made_with(access, actor):
     assert secret.startswith("gw_")
     assert len(secret) == 46
     for _ in range(2):
-        assert await access.actor_for_key(secret) == Actor(actor.scope, key.id, "bot", "key", "editor", "metadata")
+        nodes = ("workspace:default", "project:default", f"key:{key.id}")
+        assert await access.actor_for_key(secret) == Actor(actor.scope, key.id, "bot", "key", "editor", "metadata", nodes)
     assert key.created_by == actor.id
     assert [row.id for row in await access.list_keys(actor)] == [key.id]
 
@@ -165,7 +166,7 @@ async def test_only_administrators_manage_keys(access, actor, role):
     key, secret = await access.create_key(actor, "k", "caller")
     for attempt in (
         access.create_key(low, "k", "admin"), access.list_keys(low), access.revoke_key(low, key.id), access.admin_link(low),
-        access.members(low),
+        access.tree.members(low),
     ):  # fmt: skip
         with pytest.raises(Forbidden):
             await attempt
@@ -175,7 +176,7 @@ async def test_only_administrators_manage_keys(access, actor, role):
 async def test_workspaces_see_nothing_of_each_others_keys(access, actor, stranger):
     key, secret = await access.create_key(actor, "k", "caller")
     assert await access.list_keys(stranger) == []
-    assert await access.members(stranger) == []
+    assert await access.tree.members(stranger) == []
     with pytest.raises(Missing) as caught:
         await access.revoke_key(stranger, key.id)
     assert caught.value.details["nearest"] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -218,3 +218,55 @@ class Session(msgspec.Struct, frozen=True):
     expires_ns: int
     wide: bool = False
     """Whether it may switch to the member's other projects; not if an administrator of one project alone opened the way."""
+
+
+class Under(msgspec.Struct, frozen=True):
+    """Where a new key hangs, and what it is bound to there (see Terms)."""
+
+    project: str = ""
+    """Of the same workspace, for its administrators; empty: the caller's own."""
+    team: str = ""
+    member: str = ""
+    service: str = ""
+    """Ids. A member's or service account's key is under that one's team."""
+    models: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    default_max_output_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    on_disconnect: OnDisconnect = "cancel"
+    tags: dict[str, str] = {}
+
+
+class NewMember(msgspec.Struct, frozen=True):
+    """What may be said of a new member."""
+
+    name: str
+    role: str = "viewer"
+    team: str = ""
+    models: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+    project: str = ""
+
+
+class NewNode(msgspec.Struct, frozen=True):
+    """What may be said of a new team (which belongs to none) or service account."""
+
+    name: str
+    role: str = ""
+    """Empty: releaser for a team (whose members may be anything but administrators), caller for a service account."""
+    team: str = ""
+    models: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+    project: str = ""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What may be changed of a member, team or service account; None: as it is."""
+
+    role: str | None = None
+    team: str | None = None
+    models: tuple[str, ...] | None = None
+    operations: tuple[str, ...] | None = None
+    tags: dict[str, str] | None = None
+    project: str = ""
