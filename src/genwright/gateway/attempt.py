@@ -138,6 +138,11 @@ class Attempt:
         embedded.cost_nano_usd = self._settle("ok", embedded.usage, embedded.estimated, "", embedded.model)
         return embedded
 
+    def served(self, usage: Usage | None, model: str, output: list[Message]) -> int | None:
+        """It ended well and was no chat: images, audio, a ranking. `usage` None: nobody knows, and the row says so. Its cost."""
+        self.span.output = output
+        return self._settle("ok", usage or Usage(), usage is None, "", model)
+
     async def fail(self, error: BaseException, collected: Collected | None = None, sent: bool = True) -> None:
         """It ended early: what was received is kept, and counted where the provider did not say. `sent`: to a provider."""
         status = _status(error)

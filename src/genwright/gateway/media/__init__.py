@@ -1,0 +1,1 @@
+"""Beside chats: images, audio, videos, rerank, files and batches, in OpenAI's forms."""
