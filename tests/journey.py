@@ -181,6 +181,15 @@ def checked(answer: httpx.Response) -> Any:
     return answer.json()
 
 
+def sign_in(client: httpx.Client, link: str) -> httpx.Response:
+    """Open a one-time link and press its button, as a person does; the client keeps the session's cookie."""
+    page = client.get(link)
+    assert page.status_code == 200, f"{page.status_code}: {page.text[:500]}"
+    address, _, token = link.partition("?token=")
+    assert token in page.text
+    return client.post(address, data={"token": token}, headers={"origin": address.removesuffix("/login")})
+
+
 class Demo(NamedTuple):
     """What `genwright demo --exit` left and said."""
 

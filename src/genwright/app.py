@@ -105,6 +105,7 @@ class House:
         await self.jobs.stop()
         await self.gateway.flush()
         await asyncio.to_thread(self.tracing.close)
+        await self.access.close()
         await self.http.close()
         self.retrieval.close()
         for database in self.databases.values():

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import genwright
-from journey import COMMAND, environment
+from journey import COMMAND, environment, sign_in
 
 QUESTIONS = Path(genwright.__file__).parent / "data" / "docs_qa" / "questions.jsonl"
 METRICS = {"ndcg", "recall", "mrr", "token_f1", "rouge_l", "citation_correctness", "groundedness"}
@@ -166,7 +166,7 @@ def test_again_it_finds_what_is_there_and_serves_until_stopped(demo, tmp_path):
             assert re.search(r"0 added, 0 changed, 7\d unchanged", text)
             link = re.search(r"http://\S+/login\?token=\S+", text)[0]
             with httpx.Client(follow_redirects=True, timeout=30) as client:
-                assert "Overview" in client.get(link).text
+                assert "Overview" in sign_in(client, link).text
                 pages = re.findall(r"http://\S+/w/default/\S+", text)
                 assert len(pages) >= 3
                 assert [client.get(page).status_code for page in pages] == [200] * len(pages)

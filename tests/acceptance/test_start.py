@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from journey import COMMAND, POSTGRES, ROOT, environment, genwright, until
+from journey import COMMAND, POSTGRES, ROOT, environment, genwright, sign_in, until
 
 ADMIN_KEY = "gw_operator_0123456789abcdef0123456789"
 STOPPED = (0, -signal.SIGTERM)
@@ -38,22 +38,31 @@ def test_the_link_logs_in_once_and_never_again(empty, browser):
     assert browser.get("/").status_code == 303
     assert empty.login.startswith(f"{empty.address}/login?token=")
     token = empty.login.partition("token=")[2]
-    first = browser.get("/login", params={"token": token})
+    for _ in range(2):  # a scanner of links looks; nothing is used up
+        looked = browser.get("/login", params={"token": token})
+        assert looked.status_code == 200
+        assert "set-cookie" not in looked.headers
+        assert "Sign in as Administrator" in looked.text
+    first = browser.post("/login", data={"token": token}, headers={"origin": empty.address})
     assert first.status_code == 303
     cookie = first.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=lax" in cookie
     assert browser.get("/w/default").status_code == 200
-    again = httpx.get(f"{empty.address}/login", params={"token": token}, timeout=30)
-    assert again.status_code == 401
-    assert "set-cookie" not in again.headers
+    for again in (
+        httpx.get(f"{empty.address}/login", params={"token": token}, timeout=30),
+        httpx.post(f"{empty.address}/login", data={"token": token}, timeout=30),
+    ):
+        assert again.status_code == 401
+        assert "used already" in again.text
+        assert "set-cookie" not in again.headers
     assert browser.post("/logout", headers={"origin": empty.address}).status_code == 303
     assert browser.get("/w/default").headers["location"].startswith("/login")
 
 
 def test_a_new_link_can_be_made_on_the_same_machine(empty, browser):
-    link = empty.cli("keys", "link")["link"]
-    assert httpx.get(link, timeout=30).status_code == 303
+    assert sign_in(browser, empty.cli("keys", "link")["link"]).status_code == 303
+    assert browser.get("/w/default").status_code == 200
 
 
 def test_there_is_no_way_in_without_a_key(empty, browser):
@@ -69,7 +78,7 @@ def test_there_is_no_way_in_without_a_key(empty, browser):
 
 
 def test_a_request_from_another_site_changes_nothing(empty, browser):
-    browser.get(empty.cli("keys", "link")["link"])
+    sign_in(browser, empty.cli("keys", "link")["link"])
     body = {"name": "planted", "role": "admin"}
     for headers in ({"origin": "https://evil.example"}, {}):
         refused = browser.post("/api/access/keys", json=body, headers={"accept": "application/json", **headers})

@@ -43,6 +43,8 @@ def cookies(chromium: Any, server: Server) -> list[dict[str, Any]]:  # noqa: F81
     context = chromium.new_context()
     page = context.new_page()
     page.goto(server.login)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{server.address}/w/default")
     assert page.url == f"{server.address}/w/default"
     kept = context.cookies()
     context.close()

@@ -196,6 +196,10 @@ class Access:
             rows = [(actor.scope, actor.id, at_ns) for actor, at_ns in used.values()]
             await self._database.write(store.mark_used, rows)
 
+    async def close(self) -> None:
+        """Write what is left to write."""
+        await self._quiet_flush()
+
     def _flush_later(self) -> None:
         loop = asyncio.get_running_loop()
 

@@ -40,7 +40,10 @@ router = APIRouter(include_in_schema=False)
 def identity(request: Request) -> Mapping[str, Any]:
     """What the frame shows of the caller."""
     actor = request.scope.get("actor")
-    return {"user": actor.name, "workspaces": [actor.scope.workspace]} if actor else {}
+    if actor is None:
+        return {}
+    here = {"workspaces": [actor.scope.workspace], "project": actor.scope.project, "projects": actor.projects}
+    return {"user": actor.name, **here}
 
 
 PAGES = Pages(NAVIGATION, identity)
@@ -61,28 +64,37 @@ async def favicon() -> Response:
 
 @router.get("/login")
 async def login_page(request: Request, token: str = "", next: str = "/") -> Response:
-    """The sign-in page; with a one-time token it opens a session at once."""
+    """The sign-in page; with a one-time token the page with the button that uses it (mail scanners look at links, too)."""
     if not token:
         return PAGES.login(request, next_url=next)
     try:
-        cookie = await request.app.state.access.redeem(token)
+        way = await request.app.state.access.link_to(token)
     except Unauthenticated as error:
         return PAGES.login(request, error=error.message, status=401)
-    return _signed_in(request, cookie, "/")
+    return PAGES.enter(request, token, who=way.member, where=way.workspace)
 
 
 @router.post("/login")
 async def login(request: Request) -> Response:
-    """Exchange a key for a session."""
+    """Exchange a key or a one-time token for a session."""
     form = parse_qs((await read_bytes(request, 20_000)).decode("utf-8", "replace"))
-    key, next_url = form.get("key", [""])[0].strip(), form.get("next", ["/"])[0]
-    if not key:
+    key, token, next_url = form.get("key", [""])[0].strip(), form.get("token", [""])[0].strip(), form.get("next", ["/"])[0]
+    if not key and not token:
         return PAGES.login(request, error="Paste a key first.", next_url=next_url, status=422)
+    access = request.app.state.access
     try:
-        cookie = await request.app.state.access.login_with_key(key)
+        cookie = await (access.redeem(token) if token else access.login_with_key(key))
     except (Unauthenticated, Invalid) as error:
         return PAGES.login(request, error=error.message, next_url=next_url, status=401)
     return _signed_in(request, cookie, next_url)
+
+
+@router.post("/switch")
+async def switch(request: Request, actor: Actor = Depends(needs("known"))) -> Response:
+    """Move the session to another project of its member."""
+    form = parse_qs((await read_bytes(request, 2_000)).decode("utf-8", "replace"))
+    await request.app.state.access.switch(request.cookies.get(COOKIE, ""), form.get("project", [""])[0])
+    return RedirectResponse(f"/w/{actor.scope.workspace}", 303)
 
 
 @router.post("/logout")

@@ -68,7 +68,8 @@ class NavItem(NamedTuple):
 
 class Pages:
     """Renders templates. `navigation` is the left column; `identity(request)` gives what the frame shows of the caller:
-    a mapping with `user` (a name, or None) and `workspaces` (names they may switch to)."""
+    a mapping with `user` (a name, or None), `workspaces` (names they may switch to), `project` (where they are) and
+    `projects` (others of the workspace to switch to)."""
 
     def __init__(
         self,
@@ -127,6 +128,10 @@ class Pages:
         local = next_url if next_url.startswith("/") and next_url[1:2] not in ("/", "\\") else "/"
         return self.render(request, "login.html", status=status, error=error, next_url=local)
 
+    def enter(self, request: Request, token: str, *, who: str, where: str) -> HTMLResponse:
+        """What a one-time link opens: a button that posts `token` to `/login`. Programs that only look use nothing up."""
+        return self.render(request, "enter.html", token=token, who=who, where=where)
+
     def toast(self, response: Response, message: str, tone: str = "good") -> Response:
         """Lets an answer to htmx also show a short message. `tone`: good, info, warn, bad."""
         response.headers["HX-Trigger"] = json.dumps({"toast": {"message": message, "tone": tone}})  # ASCII: it is a header
@@ -151,6 +156,8 @@ class Pages:
             "active": active,
             "user": None,
             "workspaces": [],
+            "project": "",
+            "projects": [],
         }
         return values | dict(self.identity(request))
 
