@@ -29,6 +29,8 @@ GROUPS = {
     "prompts": ("prompts", "app"),
     "policies": ("guardrails", "app"),
     "providers": ("gateway", "app"),
+    "routes": ("gateway.routing", "routes"),
+    "aliases": ("gateway.routing", "aliases"),
     "costs": ("gateway.reports", "costs"),
     "prices": ("gateway.reports", "prices"),
     "documents": ("retrieval", "app"),

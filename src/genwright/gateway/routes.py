@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.gateway.reports import routes as reports
+from genwright.gateway.routing import routes as routing
 from genwright.web.api import read_body, reply
 
 router = APIRouter(prefix="/api/gateway", tags=["gateway"])
@@ -74,3 +75,4 @@ async def attempts(request: Request, trace_id: str, actor: Actor = Depends(needs
 
 
 router.routes.extend(reports.router.routes)
+router.include_router(routing.router)

@@ -16,12 +16,11 @@ import msgspec
 from genwright import clock
 from genwright.access.types import Actor
 from genwright.errors import Error, Invalid
-from genwright.gateway import store
+from genwright.gateway.money import store
 from genwright.gateway.attempt import Attempt
 from genwright.gateway.cache.service import Cache
 from genwright.gateway.directory import Directory
 from genwright.gateway.flow import Flow, Parts, names
-from genwright.gateway.ledger import Ledger
 from genwright.gateway.money.desk import Desk
 from genwright.gateway.providers import table
 from genwright.gateway.providers.base import Embedded, Endpoint
@@ -54,17 +53,17 @@ class Gateway:
         self._guardrails = guardrails
         self._settings = settings
         self._ledger_database = databases["ledger"]
-        self._ledger = Ledger(databases["ledger"])
         self._directory = Directory(databases["registry"], secrets, http, settings.request_timeout_s)
         self.prices = PriceBooks(registry, databases["registry"].postgres)
         self.live = Live()
-        self.reports = Reports(databases["ledger"], self._ledger.flush, self.prices, self._directory, Names(access))
-        self.money = Desk(databases, settings)
+        self.money = Desk(databases, settings, self.prices, self.live.tell)
+        self.reports = Reports(databases["ledger"], self.money.flush, self.prices, self._directory, Names(access))
         self.cache = Cache(databases, settings)
         self.health = Health()
-        self._router = Router(databases["registry"], registry, self.health)
-        self._flow = Flow(
-            Parts(self._directory, tracing, guardrails, self._ledger, self.money, self.cache, self._router, self.health)
+        self.router = Router(databases["registry"], registry, self.health)
+        self.router.means.ask = self.complete
+        self.flow = Flow(
+            Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health)
         )
         self.targets: dict[str, Target] = {}
         """What is reached by a first name other than a provider's: app."""
@@ -79,24 +78,24 @@ class Gateway:
     async def complete(self, actor: Actor, call: Call) -> Answer:
         """The whole answer. Raises Missing (unknown model), Invalid, Blocked, RateLimited, Upstream and its kinds."""
         actor.need("call")
-        call, target = await self._resolve(actor, call)
+        call, target = await self.resolve(actor, call)
         if target is not None:
             return await collect(target(actor, call.model.partition("/")[2], call))
-        return await self._flow.complete(actor, call)
+        return await self.flow.complete(actor, call)
 
     async def stream(self, actor: Actor, call: Call) -> AsyncIterator[Chunk | Answer]:
         """Pieces as they come, then the Answer. Iterate it inside `aclosing`: leaving the block stops the provider at once."""
         actor.need("call")
-        call, target = await self._resolve(actor, call)
-        items = self._flow.stream(actor, call) if target is None else target(actor, call.model.partition("/")[2], call)
+        call, target = await self.resolve(actor, call)
+        items = self.flow.stream(actor, call) if target is None else target(actor, call.model.partition("/")[2], call)
         async with aclosing(items) as pieces:  # type: ignore[type-var]
             async for item in pieces:
                 yield item
 
-    async def _resolve(self, actor: Actor, call: Call) -> tuple[Call, Target | None]:
+    async def resolve(self, actor: Actor, call: Call) -> tuple[Call, Target | None]:
         """The call with an alias's target in place of a bare name, and what answers names of its kind, if not a model."""
         if "/" not in call.model:
-            target = await self._router.alias(actor.scope, call.model)
+            target = await self.router.alias(actor.scope, call.model)
             if target is not None:
                 call = msgspec.structs.replace(call, model=target)
         return call, self.targets.get(names(call.model)[0])
@@ -113,7 +112,7 @@ class Gateway:
     async def embedded(self, actor: Actor, call: Call, texts: list[Any]) -> Embedded:
         """The same with price and model; `call` carries model, options (`parameters`), session, user and tags."""
         actor.need("call")
-        call, target = await self._resolve(actor, call)
+        call, target = await self.resolve(actor, call)
         if target is not None:
             raise Invalid(f"'{call.model}' is an app: it answers chats and makes no embeddings. Nothing was sent.", param="model")
 
@@ -124,7 +123,7 @@ class Gateway:
             attempt.sent = True
             return await attempt.embedded(await endpoint.embed(attempt.model, texts, call.parameters), texts)
 
-        return await self._flow.run(actor, call, "embeddings", once)
+        return await self.flow.run(actor, call, "embeddings", once)
 
     async def models(self, actor: Actor) -> list[Model]:
         """Everything that can be called by name: models of configured providers, local ones, and the project's apps."""
@@ -132,14 +131,16 @@ class Gateway:
         if "app" in self.targets:
             page = await self._registry.list(actor.scope, kind="app", limit=500)
             found += [Model(f"app/{item.name}", "app", created_ns=item.created_ns) for item in page.items]
-        return found
+        return found + await self.router.models(actor.scope)
 
     # -- providers
 
     async def add_provider(self, actor: Actor, name: str, kind: str = "", base_url: str = "", api_key: str = "") -> Provider:
         """Store a provider or change one; see Directory.add."""
         actor.need("admin")
-        return await self._directory.add(actor, name, kind, base_url, api_key)
+        added = await self._directory.add(actor, name, kind, base_url, api_key)
+        self.health.reset(actor.scope, name)
+        return added
 
     async def list_providers(self, actor: Actor) -> list[Provider]:
         return await self._directory.providers(actor.scope)
@@ -179,8 +180,8 @@ class Gateway:
 
     async def flush(self) -> None:
         """Return when every mirrored call has ended and every settled attempt is on disk."""
-        await self._flow.drain()
-        await self._ledger.flush()
+        await self.flow.drain()
+        await self.money.flush()
 
 
 async def collect(items: AsyncIterator[Chunk | Answer]) -> Answer:

@@ -16,7 +16,20 @@ from genwright.gateway.routing import language
 from genwright.gateway.types import Call
 from genwright.messages import Media
 
-FIELDS = ("tokens", "output_tokens", "messages", "tools", "modality", "language", "model", "session", "user", "key", "role", "text")
+FIELDS = (
+    "tokens",
+    "output_tokens",
+    "messages",
+    "tools",
+    "modality",
+    "language",
+    "model",
+    "session",
+    "user",
+    "key",
+    "role",
+    "text",
+)
 PREFIXES = ("tags.", "parameters.")
 LONGEST_TEXT = 20_000
 """Characters of a text that a pattern is looked for in: its end, where the question stands."""
@@ -91,7 +104,9 @@ def check(condition: Any, fields: tuple[str, ...] | None = FIELDS, prefixes: tup
         elif field == "not":
             check(wanted, fields, prefixes)
         elif fields is not None and field not in fields and not field.startswith(prefixes):
-            raise ValueError(f"there is no fact '{field[:60]}'. Facts are: {', '.join(fields)}, {', '.join(f'{p}NAME' for p in prefixes)}")
+            raise ValueError(
+                f"there is no fact '{field[:60]}'. Facts are: {', '.join(fields)}, {', '.join(f'{p}NAME' for p in prefixes)}"
+            )
         elif isinstance(wanted, dict):
             for operator, value in wanted.items():
                 _check_operator(field, operator, value)

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import re
 
-from genwright.errors import Blocked, Error, Missing, StreamCut, Upstream, UpstreamAuth, UpstreamLimited, UpstreamRefused, UpstreamTimeout
+from genwright.errors import (
+    Blocked,
+    Error,
+    Missing,
+    StreamCut,
+    Upstream,
+    UpstreamAuth,
+    UpstreamLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from genwright.gateway.routing.types import Outcome
 
 KINDS = (
-    "unavailable", "timeout", "rate_limit", "auth", "cut", "missing", "context_length", "content_policy", "refused", "blocked", "budget",
+    "unavailable", "timeout", "rate_limit", "auth", "cut", "missing", "context_length", "content_policy", "refused", "blocked",
+    "budget",
 )  # fmt: skip
 """What can be written in `on`."""
 USUAL = ("unavailable", "timeout", "rate_limit", "auth", "cut", "missing", "context_length")
@@ -16,10 +27,11 @@ USUAL = ("unavailable", "timeout", "rate_limit", "auth", "cut", "missing", "cont
 SKIPPED = "skipped"
 """Nobody was asked: breaker, retry budget, a condition on the model. Always goes on."""
 
-# Source: the providers' documented error texts: OpenAI context_length_exceeded, Anthropic "prompt is too long", Gemini "exceeds the
-# maximum number of tokens", Bedrock "Input is too long", vLLM "maximum context length", Ollama and llama.cpp "context size".
+# Source: the providers' documented error texts: OpenAI context_length_exceeded, Anthropic "prompt is too long", Gemini "exceeds
+# the maximum number of tokens", Bedrock "Input is too long", vLLM "maximum context length", llama.cpp "context size".
 _TOO_LONG = re.compile(
-    r"context[_ ](length|window|size)|maximum (number of tokens|context)|prompt is too long|input (is )?too long|too many (input )?tokens",
+    r"context[_ ](length|window|size)|maximum (number of tokens|context)|(prompt|input) is too long|input too long"
+    r"|too many (input )?tokens",
     re.IGNORECASE,
 )
 _POLICY = re.compile(r"content[_ ](policy|filter|management)|responsible ?ai|safety (system|settings)|flagged", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Which language a text is in: by its script, and by its commonest words where several languages share one. No model, no list to load.
+"""Which language a text is in: by its script, and by its commonest words where languages share one. Loads nothing.
 
 Good for a sentence or more in the languages below; short or mixed texts give "" (not known), which a route can ask for too.
 """

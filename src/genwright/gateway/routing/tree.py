@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import msgspec
 
@@ -19,6 +19,7 @@ from genwright.plugs import Table
 
 if TYPE_CHECKING:
     from genwright.gateway.routing.trip import Trip
+    from genwright.vocab import Scope
 
 NODES = Table(
     "genwright.route_nodes",
@@ -51,6 +52,17 @@ class Wait(msgspec.Struct):
     """compute, pause or ask (a model); an explanation runs only what is computed."""
 
 
+class Loader(Protocol):
+    """What a node loads with."""
+
+    registry: Any
+    scope: Scope
+
+    async def route(self, text: str) -> tuple[str, str, Node]:
+        """(version's ref, its digest, root) of route/NAME[@label|@n], loaded. Raises Invalid where it leads back to itself."""
+        ...
+
+
 Steps = Generator[Candidate | Wait, Any, Outcome]
 
 
@@ -68,6 +80,10 @@ class Node(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def walk(self, trip: Trip, at: str) -> Steps:
         """`at`: this node's place in the whole tree."""
         raise NotImplementedError
+
+    async def load(self, loader: Loader) -> list[tuple[str, str]]:
+        """Fetch what it names; (ref as written, digest) of each, for the lineage. Raises Missing, Invalid."""
+        return []
 
     def children(self) -> list[tuple[str, Node]]:
         """(place below this node, node), in order."""

@@ -154,7 +154,7 @@ class Trip:
             why = Unavailable(f"{candidate.name} was not asked: {unmet}. Nothing was sent.", code="condition")
         elif not self.health.ready(self.scope, provider, model):
             why = self.health.refusal(self.scope, provider, model)
-        elif self.failures and not self.health.may_retry(self.scope, provider, model):
+        elif self.failures and not self.dry and not self.health.may_retry(self.scope, provider, model):
             why = Unavailable(
                 f"{candidate.name} was not asked again: too many repetitions failed of late (retry budget).", code="retry_budget"
             )

@@ -99,6 +99,46 @@ class RouteContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Context policy of the whole route; a node may have its own."""
 
 
+class ExplainedStep(msgspec.Struct, frozen=True):
+    """Whom a call would go to, in order: the first, and who would be asked if those before failed."""
+
+    step: str
+    model: str
+    why: list[str]
+    """What the nodes on the way decided, from the root."""
+    parameters: dict[str, Any] = {}
+    timeout_s: float | None = None
+    hold_back: bool = False
+    mirrored_to: list[str] = []
+    hedged_to: str = ""
+    hedge_after_s: float = 0.0
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Which way a call would go, without anybody being asked."""
+
+    route: str
+    """The version's ref."""
+    facts: dict[str, Any]
+    """Of the call: tokens, modality, language, …"""
+    steps: list[ExplainedStep]
+    skipped: list[dict[str, str]]
+    exposures: dict[str, str]
+    error: str = ""
+    """Why nobody would be asked."""
+
+
+class RouteTest(msgspec.Struct, frozen=True):
+    """What a route answered to one real call."""
+
+    text: str
+    provider: str
+    model: str
+    ms: float
+    cost_nano_usd: int | None
+    trace_id: str
+
+
 class Alias(msgspec.Struct, frozen=True):
     """A bare model name that stands for another name."""
 
@@ -137,3 +177,18 @@ class TargetHealth(msgspec.Struct, frozen=True):
     first_chunk_p95_s: float
     retries_left: float
     """Tokens in its retry budget."""
+
+
+class DrawnNode(msgspec.Struct, frozen=True):
+    """A node as drawn: its place, kind, words, the line from its parent, and for models their health."""
+
+    at: str
+    parent: str
+    kind: str
+    title: str
+    says: str
+    edge: str
+    model: str = ""
+    ref: str = ""
+    """Of another route."""
+    health: TargetHealth | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from genwright.errors import Unavailable
 from genwright.gateway.routing import kinds
-from genwright.gateway.routing.tree import Node, Steps, Wait
+from genwright.gateway.routing.tree import Loader, Node, Steps, Wait
 from genwright.gateway.routing.types import Candidate, Outcome
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Model(Node):
 
     model: str
     """PROVIDER/MODEL."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Laid over the call's, under OpenAI's names; null takes one away."""
     timeout_s: float | None = None
     first_chunk_s: float | None = None
@@ -48,9 +50,14 @@ class Model(Node):
             read(self.context)
 
     def walk(self, trip: Trip, at: str) -> Steps:
-        provider, _, model = self.model.partition("/")
         candidate = Candidate(
-            provider, model, at, self.parameters, self.timeout_s, self.first_chunk_s, context=self.context
+            provider=self.provider,
+            model=self.name,
+            step=at,
+            parameters=self.parameters,
+            timeout_s=self.timeout_s,
+            first_chunk_s=self.first_chunk_s,
+            context=self.context,
         )
         refusal = trip.refuses(candidate)
         if refusal is not None:
@@ -77,12 +84,16 @@ class Model(Node):
         yield self
 
     def ready(self, trip: Trip) -> bool:
-        return trip.may_ask(*self.pair())
+        return trip.may_ask(self.provider, self.name)
 
-    def pair(self) -> tuple[str, str]:
-        """(provider, model)."""
-        provider, _, model = self.model.partition("/")
-        return provider, model
+    @property
+    def provider(self) -> str:
+        return self.model.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """As the provider names it."""
+        return self.model.partition("/")[2]
 
     def says(self) -> str:
         said = [f"{name} {value:g} s" for name, value in (("timeout", self.timeout_s), ("first", self.first_chunk_s)) if value]
@@ -109,6 +120,11 @@ class SubRoute(Node):
     def __post_init__(self) -> None:
         if self.resolved is not None or not self.ref.startswith("route/"):
             raise ValueError("a route node has the field ref: route/NAME[@label|@n]")
+
+    async def load(self, loader: Loader) -> list[tuple[str, str]]:
+        ref, digest, root = await loader.route(self.ref)
+        self.resolved = (ref, root)
+        return [(self.ref, digest)]
 
     def walk(self, trip: Trip, at: str) -> Steps:
         if self.resolved is None:

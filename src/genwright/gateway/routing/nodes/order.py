@@ -150,7 +150,7 @@ class LeastLatency(Node):
         return (yield from through(trip, at, order, tuple(self.on)))
 
     def _latency(self, trip: Trip, node: Node) -> float | None:
-        found = [trip.health.latency_s(trip.scope, *leaf.pair(), self.quantile) for leaf in node.leaves()]
+        found = [trip.health.latency_s(trip.scope, leaf.provider, leaf.name, self.quantile) for leaf in node.leaves()]
         return min((seconds for seconds in found if seconds is not None), default=None)
 
 
@@ -168,18 +168,21 @@ class LeastBusy(Node):
         check_kinds(self.on)
 
     def walk(self, trip: Trip, at: str) -> Steps:
-        busy = [sum(trip.health.in_flight(trip.scope, *leaf.pair()) for leaf in arm.node.leaves()) for arm in self.arms]
+        busy = [self._busy(trip, arm.node) for arm in self.arms]
         keys = [-(count + 1) / arm.weight if arm.weight else -math.inf for count, arm in zip(busy, self.arms, strict=True)]
         order = ready_first(trip, _placed(self.arms, keys))
         trip.note(at, f"{order[0][0]} is least busy (in flight: {', '.join(map(str, busy))})")
         return (yield from through(trip, at, order, tuple(self.on)))
+
+    def _busy(self, trip: Trip, node: Node) -> int:
+        return sum(trip.health.in_flight(trip.scope, leaf.provider, leaf.name) for leaf in node.leaves())
 
     def edge(self, place: str) -> str:
         return _share(self.arms, place) if len({arm.weight for arm in self.arms}) > 1 else ""
 
 
 def rendezvous(key: str, weights: list[float], salt: str = "") -> list[float]:
-    """Scores of children for a key, highest wins: stable when children come and go (Thaler and Ravishankar 1998, with weights)."""
+    """Scores of children for a key, the highest wins: stable when weights change (Thaler and Ravishankar 1998, weighted)."""
     scores = []
     for index, weight in enumerate(weights):
         drawn = int.from_bytes(hashlib.blake2b(f"{salt}\0{key}\0{index}".encode(), digest_size=8).digest())
