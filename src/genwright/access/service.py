@@ -101,6 +101,15 @@ class Access:
             raise Unauthenticated("You are not logged in any more. Nothing was done. Log in again.")
         return actor
 
+    async def actor_by_id(self, scope: Scope, actor_id: str) -> Actor:
+        """Who began a job, with the rights of now. Raises Unauthenticated if the key was revoked or the person removed."""
+        if actor_id == self._local_actor.id:
+            return self._local_actor
+        actor = await self._database.read(store.actor_by_id, scope, actor_id)
+        if actor is None:
+            raise Unauthenticated(f"'{actor_id}', who began this, may do nothing here any more. It stopped; what was done is kept.")
+        return actor
+
     def _remembered(self, code: str) -> Actor | None:
         entry = self._known.get(code)
         if entry is None:

@@ -403,15 +403,31 @@ def session_actor(connection: Connection, code: str) -> Found | None:
             return None
         actor = msgspec.structs.replace(found.actor, kind="session")
         return Found(actor, min(session.expires_ns, found.until_ns or session.expires_ns))
-    path = way_in(connection, scope, session.member)
-    if path is None or path.role is None:
+    person = _member_actor(connection, scope, session.member)
+    if person is None:
         return None
-    known = sa.select(members.c.name).where(members.c.workspace == scope.workspace, members.c.id == session.member)
-    name = connection.execute(known).scalar() or session.member
     others = projects_of(connection, scope.workspace, session.member) if session.wide else []
     others = [project for project in others if project != scope.project]
-    actor = Actor(scope, session.member, name, "session", path.role, "full", path.nodes, path.terms, tuple(others))
-    return Found(actor, session.expires_ns)
+    return Found(msgspec.structs.replace(person, projects=tuple(others)), session.expires_ns)
+
+
+def _member_actor(connection: Connection, scope: Scope, member: str) -> Actor | None:
+    path = way_in(connection, scope, member)
+    if path is None or path.role is None:
+        return None
+    known = sa.select(members.c.name).where(members.c.workspace == scope.workspace, members.c.id == member)
+    name = connection.execute(known).scalar() or member
+    return Actor(scope, member, name, "session", path.role, "full", path.nodes, path.terms)
+
+
+def actor_by_id(connection: Connection, scope: Scope, actor_id: str) -> Actor | None:
+    """The actor that began some work, with the rights it has now; None if its key or person may no longer do anything here."""
+    here = (keys.c.workspace == scope.workspace, keys.c.project == scope.project)
+    found = records(connection, keys, Key, *here, keys.c.id == actor_id)
+    if found:
+        usable = _usable(connection, found[0])
+        return None if usable is None else usable.actor
+    return _member_actor(connection, scope, actor_id)
 
 
 def switch_session(connection: Connection, code: str, project: str) -> None:
