@@ -7,15 +7,15 @@ environment, and what runs in this process. A stored provider goes before one of
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genwright import audit, clock, prices
 from genwright.access.types import Actor
 from genwright.db import Database
 from genwright.errors import Invalid, Missing
 from genwright.gateway import store
-from genwright.gateway.providers import table
-from genwright.gateway.providers.base import Endpoint, Remote
+from genwright.gateway.providers import reach, table
+from genwright.gateway.providers.base import Endpoint, Remote, Speech
 from genwright.gateway.store import Stored
 from genwright.gateway.types import Model, Provider
 from genwright.vocab import IDENT, Scope, nearest
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 PURPOSE = "provider-credential"
 RESERVED = ("app", "route", "local")
-MAX_KEY = 4_000
-"""Characters of a provider's key: it travels in a header."""
+MAX_KEY = 16_000
+"""Characters of a provider's credential: a service account's JSON is the longest."""
 
 
 class Directory:
@@ -79,9 +79,14 @@ class Directory:
 
     def _remote(self, name: str, kind: str, base_url: str, key: str) -> Remote:
         row = table.row(kind)
-        dialect = table.DIALECTS.make(row.dialect)
         price_as = kind if row.prices is None else row.prices
-        return Remote(name, base_url, key, dialect, self._http, timeout_s=self._timeout_s, price_as=price_as)
+
+        def speech(name: str, options: dict[str, Any]) -> Speech:
+            dialect = table.DIALECTS.make(name, **options)
+            return Speech(dialect, reach.make(row, dialect, base_url, key, self._http))
+
+        also = {name: speech(name, {}) for name in row.also}
+        return Remote(name, speech(row.dialect, row.options), self._http, timeout_s=self._timeout_s, price_as=price_as, also=also)
 
     def _key(self, scope: Scope, stored: Stored) -> str:
         if stored.secret is None:
@@ -114,17 +119,22 @@ class Directory:
 
     # -- changes
 
-    async def add(self, actor: Actor, name: str, kind: str, base_url: str, api_key: str) -> Provider:
-        """Store a provider, or change one. Another address without a new key voids the stored key."""
+    async def add(self, actor: Actor, name: str, kind: str, base_url: str, api_key: str, region: str = "") -> Provider:
+        """Store a provider, or change one. Another address without a new key voids the stored key.
+
+        `region`: of a cloud whose address holds it, where `base_url` is left out.
+        """
         kind = kind or (name if name in table.rows() else "openai-compatible")
         row = table.row(kind)
-        base_url = (base_url or row.base_url).rstrip("/")
+        api_key = reach.normal(row, api_key.strip())
+        base_url = (base_url or await self._address(actor.scope, name, row, region, api_key)).rstrip("/")
         if not IDENT.match(name) or name in RESERVED:
             raise Invalid(f"'{name}' cannot be a provider's name: letters, digits, '_' and '-', and not {', '.join(RESERVED)}. "
                           "Nothing was stored.", field="name")  # fmt: skip
         if not base_url:
             raise Invalid(
-                "This kind of provider needs a base_url, e.g. http://host:8000/v1. Nothing was stored.", field="base_url"
+                f"This kind of provider needs a base_url, e.g. {row.example or 'http://host:8000/v1'}. Nothing was stored.",
+                field="base_url",
             )
         if len(api_key) > MAX_KEY or not (api_key.isascii() and api_key.isprintable()):
             raise Invalid(f"A key is at most {MAX_KEY:,} printable ASCII characters. Nothing was stored.", field="api_key")
@@ -141,6 +151,15 @@ class Directory:
         elif row.needs_key and kept.secret is None:
             note = "There is no key yet: calls will be refused by the provider."
         return _shown(kept, note)
+
+    async def _address(self, scope: Scope, name: str, row: table.Row, region: str, api_key: str) -> str:
+        """The row's own address; a stored provider keeps its own where the row's cannot be filled in."""
+        if "{" not in row.base_url:
+            return row.base_url
+        stored = await self._database.read(store.get_provider, scope, name) if IDENT.match(name) else None
+        if stored is not None and not region and not api_key:
+            return stored.base_url
+        return table.fill(row, region, api_key)
 
     async def remove(self, actor: Actor, name: str) -> None:
         """Raises Missing; a provider of the environment is removed by unsetting its variable."""

@@ -5,17 +5,20 @@ A dialect (openai_compatible.py, anthropic/) is three pure conversions: request,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from genwright.errors import Error, StreamCut, Upstream, UpstreamAuth, UpstreamLimited, UpstreamRefused, UpstreamTimeout
+from genwright.errors import Error, Invalid, StreamCut, Upstream, UpstreamAuth, UpstreamLimited, UpstreamRefused, UpstreamTimeout
 from genwright.gateway import sse
 from genwright.gateway.types import Answer, Call, Chunk
+from genwright.gateway.wire.openai import UNSUPPORTED
 from genwright.prices import Usage
 
 if TYPE_CHECKING:
+    from genwright.gateway.providers.reach import Reach
     from genwright.http import Http
 
 
@@ -37,13 +40,15 @@ class Endpoint(Protocol):
 
 
 class Embedded(msgspec.Struct):
-    """Vectors float32 (n, d) in the order given, or a provider's body that was asked for as it is."""
+    """Vectors float32 (n, d) in the order given."""
 
     vectors: Any
     usage: Usage | None
     model: str = ""
     estimated: bool = False
     cost_nano_usd: int | None = None
+    raw: bytes = b""
+    """The provider's body, where it is in OpenAI's format with numbers as decimals."""
 
 
 class Reader(Protocol):
@@ -58,7 +63,10 @@ class Dialect(Protocol):
     """Pure conversions of one wire format."""
 
     name: str
-    chat_path: str
+    paths: dict[str, str]
+    """Verb (chat, stream, embeddings, models) → path under the service's address; {model} in it is the quoted model."""
+    parser: Callable[[], Any]
+    """Makes what cuts a stream's bytes into events: sse.Parser, or one with the same `feed`."""
 
     def headers(self, key: str) -> dict[str, str]: ...
 
@@ -73,85 +81,190 @@ class Dialect(Protocol):
     def embedded(self, body: bytes) -> Embedded: ...
 
 
-class Remote:
-    """An Endpoint over HTTP."""
+class Speech(NamedTuple):
+    """A dialect of a service, and where its verbs are."""
 
-    def __init__(self, name: str, base_url: str, key: str, dialect: Dialect, http: Http, *, timeout_s: float, price_as: str):
+    dialect: Dialect
+    reach: Reach
+
+
+NONE: Mapping[str, Speech] = MappingProxyType({})
+
+
+class Remote:
+    """An Endpoint over HTTP. `own`: the dialect of its chats; `also`: further ones of the same service and key, by name."""
+
+    def __init__(self, name: str, own: Speech, http: Http, *, timeout_s: float, price_as: str, also: Mapping[str, Speech] = NONE):
         self.name = name
         self.price_as = price_as
-        self.dialect = dialect.name
-        self.address = base_url
-        self._wire = dialect
+        self.dialect = own.dialect.name
+        self.address = own.reach.address
+        self._own = own
+        self._also = also
+        self._wire, self._reach = own
         self._http = http
-        self._base = base_url.rstrip("/")
-        self._chat = self._base + dialect.chat_path
-        self._headers = {"content-type": "application/json", **dialect.headers(key)}
         self._timeout_s = timeout_s
 
-    async def complete(self, call: Call, model: str) -> Answer:
-        body = self._wire.request(call, model, False)
-        status, headers, data = await self._http.request(
-            "POST", self._chat, self._with(call), body, timeout_s=call.timeout_s or self._timeout_s
-        )
-        if status != 200:
-            raise refusal(self.name, status, headers, data)
-        return self._read(self._wire.answer, data)
+    def _speech(self, call: Call) -> Speech:
+        """The dialect the caller speaks, if this service has it; else the service's own."""
+        return self._own if call.wire is None else self._also.get(call.wire.dialect, self._own)
 
-    def _with(self, call: Call) -> dict[str, str]:
-        """The headers, with those of a client of the same dialect."""
-        if call.wire is None or not call.wire.headers or call.wire.dialect != self.dialect:
-            return self._headers
-        return {**self._headers, **call.wire.headers}
+    async def complete(self, call: Call, model: str) -> Answer:
+        wire, reach = self._speech(call)
+        body = fitted(wire, call, model, False)
+        url = reach.url("chat", model)
+        sent = await _headers(wire, reach, call, url, body)
+        status, headers, data = await self._http.request("POST", url, sent, body, timeout_s=call.timeout_s or self._timeout_s)
+        if status != 200:
+            raise refusal(self.name, status, headers, data, wire.name)
+        return self._read(wire.answer, data)
 
     async def stream(self, call: Call, model: str) -> AsyncIterator[Chunk]:
-        body = self._wire.request(call, model, True)
-        parser, reader = sse.Parser(), self._wire.reader()
-        async with self._http.stream("POST", self._chat, self._with(call), body, timeout_s=call.timeout_s or self._timeout_s) as (
-            status,
-            headers,
-            pieces,
-        ):
+        wire, reach = self._speech(call)
+        body = fitted(wire, call, model, True)
+        url = reach.url("stream", model)
+        sent = await _headers(wire, reach, call, url, body)
+        events, reader = _Events(wire.parser()), wire.reader()
+        async with self._http.stream("POST", url, sent, body, timeout_s=call.timeout_s or self._timeout_s) as answer:
+            status, headers, pieces = answer
             if status != 200:
-                raise refusal(self.name, status, headers, await _all(pieces))
+                raise refusal(self.name, status, headers, await _all(pieces), wire.name)
             async for piece in pieces:
-                for event in parser.feed(piece):
+                for event in events.feed(piece):
+                    if not event.data:
+                        yield Chunk(raw=event.raw, dialect=wire.name, event="comment")
+                        continue
                     chunk = self._read(reader.read, event)
                     if chunk is not None:
                         yield chunk
+            last = events.close()
+            if last is not None and reader.done:  # a server that leaves out the empty line at its very end
+                yield Chunk(raw=last.raw, dialect=wire.name, event="done" if last.data else "comment")
         if not reader.done:
             raise StreamCut(f"{self.name} ended its stream before the answer was complete; what came is kept.")
 
     async def embed(self, model: str, texts: Sequence[Any], options: dict[str, Any]) -> Embedded:
         body = self._wire.embed_request(model, texts, options)
-        status, headers, data = await self._http.request(
-            "POST", self._base + "/embeddings", self._headers, body, timeout_s=self._timeout_s
-        )
-        if status != 200:
-            raise refusal(self.name, status, headers, data)
-        return self._read(self._wire.embedded, data)
+        return self._read(self._wire.embedded, await self._posted("embeddings", model, body, self._timeout_s))
 
     async def models(self) -> list[str]:
         """Ask the provider for its models; also the test of address and key."""
-        status, headers, data = await self._http.request("GET", self._base + "/models", self._headers, timeout_s=20)
+        url = self._reach.url("models")
+        status, headers, data = await self._http.request("GET", url, await self._reach.headers("GET", url), timeout_s=20)
         if status != 200:
-            raise refusal(self.name, status, headers, data)
+            raise refusal(self.name, status, headers, data, self.dialect)
         return self._read(_model_ids, data)
 
-    def _read(self, convert: Any, data: Any) -> Any:
+    async def count_tokens(self, call: Call, model: str) -> int | None:
+        """Input tokens as the provider counts them, without an answer; None where its dialect has no such thing."""
+        count = getattr(self._wire, "count_request", None)
+        if count is None:
+            return None
+        return self._read(self._wire.counted, await self._posted("count", model, count(call, model), 30, call))  # type: ignore[attr-defined]
+
+    async def forward(self, path: str, body: bytes, timeout_s: float = 0.0) -> bytes:
+        """A JSON body to another path of the same service, its answer as it came. Raises as `complete`."""
+        return await self._posted(path, "", body, timeout_s or self._timeout_s)
+
+    async def _posted(self, verb: str, model: str, body: bytes, timeout_s: float, call: Call | None = None) -> bytes:
+        url = self._reach.url(verb, model)
+        sent = await _headers(self._wire, self._reach, call, url, body)
+        status, headers, data = await self._http.request("POST", url, sent, body, timeout_s=timeout_s)
+        if status != 200:
+            raise refusal(self.name, status, headers, data, self.dialect)
+        return data
+
+    async def serve(self, verb: str, model: str, content_type: str, body: bytes, timeout_s: float = 0.0) -> tuple[str, bytes]:
+        """A verb beside chats (images, audio, rerank): (content type, body) of the answer as it came. Raises as `complete`."""
         try:
-            return convert(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise Upstream(
-                f"{self.name} answered something that is no answer in {self.dialect}'s format ({type(error).__name__}: "
-                f"{str(error)[:200]}). What came before is kept.",
-                code="upstream_malformed",
-            ) from error
+            url = self._reach.url(verb, model)
+        except KeyError:
+            raise Invalid(
+                f"{self.name} has no {verb} here. Nothing was sent.", code="unsupported_operation", param="model"
+            ) from None
+        sent = {**await self._reach.headers("POST", url, body), "content-type": content_type}
+        status, headers, data = await self._http.request("POST", url, sent, body, timeout_s=timeout_s or self._timeout_s)
+        if status != 200:
+            raise refusal(self.name, status, headers, data, self.dialect)
+        return headers.get("content-type", "application/json"), data
+
+    def _read(self, convert: Any, data: Any) -> Any:
+        return understood(self, convert, data)
+
+
+def understood(endpoint: Endpoint, convert: Callable[[Any], Any], data: Any) -> Any:
+    """`convert(data)`; what cannot be read is the provider's failure and says so."""
+    try:
+        return convert(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Upstream(
+            f"{endpoint.name} answered something that is no answer in {endpoint.dialect}'s format ({type(error).__name__}: "
+            f"{str(error)[:200]}). What came before is kept.",
+            code="upstream_malformed",
+        ) from error
+
+
+class _Events:
+    """A stream's events; what says nothing before the first word stays with it: until then another provider may be asked."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+        self._held: bytes | None = b""
+
+    def feed(self, piece: bytes) -> list[sse.Event]:
+        events = self._parser.feed(piece)
+        if self._held is None:
+            return events
+        for number, event in enumerate(events):
+            if event.data:
+                first, self._held = event._replace(raw=self._held + event.raw), None
+                return [first, *events[number + 1 :]]
+            self._held += event.raw
+        return []
+
+    def close(self) -> sse.Event | None:
+        return self._parser.close()
+
+
+async def _headers(wire: Dialect, reach: Reach, call: Call | None, url: str, body: bytes) -> dict[str, str]:
+    """The service's headers, with those of a client of the same dialect."""
+    headers = await reach.headers("POST", url, body)
+    if call is None or call.wire is None or not call.wire.headers or call.wire.dialect != wire.name:
+        return headers
+    return {**headers, **call.wire.headers}
+
+
+def fitted(dialect: Dialect, call: Call, model: str, stream: bool) -> bytes:
+    """The request's body. What the dialect cannot say is refused, or left out and told where the caller allowed that."""
+    dropped: list[str] = []
+    while True:
+        try:
+            body = dialect.request(call, model, stream)
+        except Invalid as error:
+            name = str(error.details.get("param") or "")
+            if not call.drop_params or error.code != UNSUPPORTED or not (name in call.parameters or name in call.extra):
+                raise
+            dropped.append(name)
+            call = _left_out(call, name)
+            continue
+        if call.told is not None:
+            call.told.dropped = dropped
+        return body
+
+
+def _left_out(call: Call, name: str) -> Call:
+    parameters, extra = ({k: v for k, v in fields.items() if k != name} for fields in (call.parameters, call.extra))
+    wire = call.wire.without(name) if call.wire is not None else None
+    return msgspec.structs.replace(call, parameters=parameters, extra=extra, wire=wire)
 
 
 def _model_ids(data: bytes) -> list[str]:
-    decoded = msgspec.json.decode(data)
-    items = decoded["data"] if isinstance(decoded, dict) else decoded
-    return sorted(str(item["id"]) for item in items)
+    """Names in a list of models: OpenAI's and Anthropic's `data`, Google's `models`, Bedrock's `modelSummaries`, or a bare list."""
+    items = msgspec.json.decode(data)
+    if isinstance(items, dict):
+        items = items["data"] if "data" in items else items["models"] if "models" in items else items["modelSummaries"]
+    names = (item.get("id") or item.get("modelId") or item["name"] for item in items)
+    return sorted(str(name).removeprefix("models/").removeprefix("publishers/google/models/") for name in names)
 
 
 async def _all(pieces: AsyncIterator[bytes]) -> bytes:
@@ -170,8 +283,11 @@ _KINDS: dict[int, type[Upstream]] = {
 }  # fmt: skip
 
 
-def refusal(name: str, status: int, headers: dict[str, str], body: bytes) -> Error:
-    """A provider's error answer as ours, by its status; its own words are kept, unless they may show a part of the key."""
+def refusal(name: str, status: int, headers: dict[str, str], body: bytes, dialect: str = "") -> Error:
+    """A provider's error answer as ours, by its status; its own words are kept, unless they may show a part of the key.
+
+    The body of a request that the provider found wrong goes to a caller of the same dialect as it came (`Refused.raw`).
+    """
     message, code, param, _ = error_words(body)
     kind = _KINDS.get(status, Upstream)
     details: dict[str, Any] = {"provider": name, "upstream_status": status}
@@ -187,7 +303,17 @@ def refusal(name: str, status: int, headers: dict[str, str], body: bytes) -> Err
     text = f"{name} answered {status}: {message or 'without a reason'}"
     if kind is UpstreamLimited or status == 503:
         return kind(text, retry=_retry_after(headers) or kind.default_retry, **details)
+    if kind is UpstreamRefused and dialect and message:
+        return Refused(text, status, body, dialect, **details)
     return kind(text, **details)
+
+
+class Refused(UpstreamRefused):
+    """A provider's answer that the request is wrong, with its status and body."""
+
+    def __init__(self, message: str, status: int, raw: bytes, dialect: str, **details: object):
+        super().__init__(message, **details)
+        self.upstream_status, self.raw, self.dialect = status, raw, dialect
 
 
 def error_words(body: bytes) -> tuple[str, str, str, str]:

@@ -6,8 +6,9 @@ answer's bytes go back as they came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ class _Delta(msgspec.Struct):
     content: Any = None
     reasoning_content: str | None = None
     reasoning: Any = None
+    reasoning_details: list[dict[str, Any]] | None = None
     refusal: str | None = None
     tool_calls: list[_Tool] | None = None
 
@@ -41,6 +43,7 @@ class _Choice(msgspec.Struct):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -59,7 +62,27 @@ class OpenAICompatible:
     """The dialect."""
 
     name = wire.DIALECT
-    chat_path = "/chat/completions"
+    paths: ClassVar = {
+        "chat": "/chat/completions",
+        "stream": "/chat/completions",
+        "embeddings": "/embeddings",
+        "models": "/models",
+        "images": "/images/generations",
+        "image_edits": "/images/edits",
+        "speech": "/audio/speech",
+        "transcriptions": "/audio/transcriptions",
+        "translations": "/audio/translations",
+        "rerank": "/rerank",
+        "files": "/files",
+        "batches": "/batches",
+        "videos": "/videos",
+    }
+    parser = sse.Parser
+
+    def __init__(self, cap: str = "", stream_usage: bool = True) -> None:
+        """`cap`: the only name the service knows for the longest output. `stream_usage`: False where it refuses stream_options."""
+        self._cap = cap
+        self._stream_usage = stream_usage
 
     def headers(self, key: str) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
@@ -74,17 +97,19 @@ class OpenAICompatible:
             if "tools" not in body and call.tools:
                 body["tools"] = wire.write_tools(call.tools)
         else:
-            _refuse(call)
-            body = {**call.parameters, "messages": wire.write_messages(call.messages)}
-            if call.tools:
-                body["tools"] = wire.write_tools(call.tools)
-            if call.user:
-                body["user"] = call.user
+            body = _translate(call, model)
+        for name, value in call.overrides.items():
+            _override(body, name, value, model)
         body["model"] = model
+        if self._cap and (caps := [body.pop(name) for name in _CAPS if name in body]):
+            body[self._cap] = caps[-1]
         if stream:
             body["stream"] = True
             # We bill by the provider's count: asked for always, its chunk is withheld from a client that did not ask.
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            if self._stream_usage:
+                body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            else:
+                body.pop("stream_options", None)
         else:
             body.pop("stream", None)
             body.pop("stream_options", None)
@@ -105,6 +130,7 @@ class OpenAICompatible:
             others=messages[1:],
             raw=body,
             dialect=self.name,
+            logprobs=_logprobs(choices),
         )
 
     def reader(self) -> Reader:
@@ -119,18 +145,49 @@ class OpenAICompatible:
         decoded = msgspec.json.decode(body)
         rows = sorted(decoded["data"], key=lambda row: row["index"])
         vectors = np.asarray([row["embedding"] for row in rows], np.float32)
-        return Embedded(vectors, wire.read_usage(decoded.get("usage")), decoded.get("model") or "")
+        return Embedded(vectors, wire.read_usage(decoded.get("usage")), decoded.get("model") or "", raw=body)
 
 
-def _refuse(call: Call) -> None:
-    """What a call of another dialect asks for and this one cannot say. Raises Invalid naming it."""
+def _translate(call: Call, model: str) -> dict[str, Any]:
+    """The body of a call of another dialect. Raises Invalid naming what this one cannot say."""
     name = next(iter(call.extra), "")
     if name:
-        raise wire.bad(name, f"{name} is not known to OpenAI's dialect, which this model is reached by. Nothing was sent.")
+        raise wire.unsupported(name, "OpenAI's chat completions, which this model is reached by")
     for number, tool in enumerate(call.tools):
         if "type" in tool:
             where = f"tools[{number}].type"
             raise wire.bad(where, f"{where}: {tool['type']} runs only at its own provider. Nothing was sent.")
+    body: dict[str, Any] = {"messages": wire.write_messages(call.messages)}
+    for name, value in call.parameters.items():
+        if name not in wire.PARAMETERS:  # top_k of Anthropic and Gemini: many services take it, OpenAI refuses it itself
+            raise wire.unsupported(name, "OpenAI's chat completions, which this model is reached by")
+        _override(body, name, value, model)
+    if call.tools:
+        body["tools"] = wire.write_tools(call.tools)
+    if call.user:
+        body["user"] = call.user
+    return body
+
+
+_NEWER = re.compile(r"(.*/)?(o\d|gpt-[5-9]|chatgpt)")
+"""OpenAI's models that refuse max_tokens; other services know no other name for it."""
+_CAPS = ("max_tokens", "max_completion_tokens")
+
+
+def _override(body: dict[str, Any], name: str, value: Any, model: str) -> None:
+    """Set, or take away, what the caller's body says; the output cap under the name that this model knows."""
+    if name in _CAPS:
+        said = next((cap for cap in _CAPS if cap in body), None)
+        name = said or (_CAPS[1] if _NEWER.match(model) else _CAPS[0])
+    if value is None:
+        body.pop(name, None)
+    else:
+        body[name] = value
+
+
+def _logprobs(choices: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    found = [(choice.get("logprobs") or {}).get("content") or [] for choice in choices]
+    return found if any(found) else []
 
 
 def _message(choice: dict[str, Any]) -> Message:
@@ -151,11 +208,11 @@ class Reader:
         data = event.data
         if data == b"[DONE]":
             self.done = True
-            return None
+            return Chunk(raw=event.raw, dialect=wire.DIALECT, event=wire.DONE)
         decoded = _decode_event(data)
         if decoded.error:
             raise stream_error("the provider", data)
-        chunk = Chunk(raw=data, dialect=wire.DIALECT, response_id=decoded.id or "", model=decoded.model or "")
+        chunk = Chunk(raw=event.raw, dialect=wire.DIALECT, response_id=decoded.id or "", model=decoded.model or "")
         if decoded.usage:
             chunk.usage = wire.read_usage(decoded.usage)
         if decoded.choices:
@@ -169,6 +226,8 @@ class Reader:
         if choice.finish_reason:
             chunk.finish_reason = choice.finish_reason
             self.done = True
+        if choice.logprobs:
+            chunk.logprobs = choice.logprobs.get("content") or []
         delta = choice.delta
         if delta is None:
             return
@@ -179,6 +238,8 @@ class Reader:
         reasoning = delta.reasoning_content or delta.reasoning
         if isinstance(reasoning, str):
             chunk.reasoning = reasoning
+        if delta.reasoning_details:
+            chunk.signature = wire.signature_of(delta.reasoning_details)
         if delta.tool_calls:
             chunk.tool_calls = [_tool_delta(number, tool) for number, tool in enumerate(delta.tool_calls)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -24,7 +24,13 @@ _encode = msgspec.json.Encoder().encode
 
 class Anthropic:
     name = wire.DIALECT
-    chat_path = "/messages"
+    paths: ClassVar = {
+        "chat": "/messages",
+        "stream": "/messages",
+        "count": "/messages/count_tokens",
+        "models": "/models",
+    }
+    parser = sse.Parser
 
     def headers(self, key: str) -> dict[str, str]:
         return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}

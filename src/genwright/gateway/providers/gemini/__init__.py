@@ -1,0 +1,1 @@
+"""Google Gemini: the Gemini API and Vertex."""
