@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 _wall: Callable[[], int] = time.time_ns
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now_ns() -> int:
@@ -22,6 +23,11 @@ def monotonic() -> float:
 def perf_ns() -> int:
     """Nanoseconds on the finest clock that never jumps; for measuring."""
     return time.perf_counter_ns()
+
+
+def elapsed_ns() -> int:
+    """Nanoseconds on a clock that never jumps and goes on while the machine sleeps (where the system has one)."""
+    return time.clock_gettime_ns(_ELAPSED)
 
 
 def iso(ns: int) -> str:

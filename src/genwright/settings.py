@@ -44,6 +44,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time for one model call, stream included."""
     first_byte_timeout_s: float = 120.0
     """Longest wait for a provider's first byte."""
+    default_max_output_tokens: int = 4096
+    """Output cap sent and reserved for calls under a hard budget or token limit that set none and whose key has none."""
+    reservation_ttl_s: float = 60.0
+    """On PostgreSQL: what a server that has gone silent for this long had reserved is booked (SQLite: at the next start)."""
+    limits_fail_open: bool = False
+    """While the ledger is away, let calls under limits and budgets pass unmetered and marked, instead of refusing them."""
     default_model: str = ""
     """Model of the demo app; empty picks a configured provider's, else local/extractive."""
     workers: int = 2

@@ -7,16 +7,20 @@ from typing import Any
 
 import msgspec
 
-from genwright import clock, prices, tokens
+from genwright import clock, failpoints, prices, tokens
 from genwright.access.types import Actor
-from genwright.errors import Blocked, Error
+from genwright.errors import Blocked, Error, StreamCut, Unavailable, UpstreamTimeout
 from genwright.gateway.cache.types import Found
-from genwright.gateway.ledger import Ledger
+from genwright.gateway.money import worst
+from genwright.gateway.money.desk import Admission, Desk
+from genwright.gateway.money.posting import Item
+from genwright.gateway.money.reserve import Bounds, Reservation, choose
+from genwright.gateway.money.types import LedgerRow, LimitEvent
 from genwright.gateway.providers.base import Embedded
-from genwright.gateway.types import Answer, Call, Collected, LedgerRow
+from genwright.gateway.types import Answer, Call, Collected
 from genwright.messages import Message
 from genwright.prices import Usage
-from genwright.vocab import COST, KEY, ROUTE
+from genwright.vocab import APP, COST, KEY, ROUTE
 
 _PARAMETERS = {
     "temperature": "gen_ai.request.temperature",
@@ -33,6 +37,8 @@ _PARAMETERS = {
 
 
 _FREE = prices.Price(0, "cache")
+_UNSURE = ("upstream_reset", "upstream_malformed", "upstream_too_large")
+"""Failures after which a provider may have generated, and billed, what we did not get to see."""
 
 
 class Attempt:
@@ -42,10 +48,13 @@ class Attempt:
         "_address",
         "_admission",
         "_began_ns",
+        "_book",
         "_call",
-        "_ledger",
+        "_desk",
+        "_dialect",
         "_operation",
         "_price_as",
+        "_reserved",
         "_start",
         "actor",
         "first_chunk_ns",
@@ -55,8 +64,11 @@ class Attempt:
         "span",
     )
 
-    def __init__(self, ledger: Ledger, actor: Actor, span: Any, endpoint: Any, model: str, operation: str, admission: Any):
-        self._ledger, self.actor, self._operation, self._admission = ledger, actor, operation, admission
+    def __init__(self, desk: Desk, actor: Actor, span: Any, endpoint: Any, model: str, operation: str, admission: Admission):
+        self._desk, self.actor, self._operation, self._admission = desk, actor, operation, admission
+        self._book: prices.PriceBook | None = None
+        self._reserved: Reservation | None = None
+        self._dialect = endpoint.dialect
         self.sent = False
         """Whether a provider was asked: what follows may cost."""
         self.span, self.provider, self.model = span, endpoint.name, model
@@ -96,8 +108,56 @@ class Attempt:
         self.span.input = call.messages
 
     async def reserve(self, call: Call, texts: list[Any] | None = None) -> Call:
-        """Put the worst case aside where a budget covers the caller; the call with its output cap. `texts`: to be embedded."""
+        """Put the worst case aside where a budget covers the caller; the call with its output cap. `texts`: to be embedded.
+
+        Raises RateLimited (budget_exceeded, rate_limit_exceeded), Invalid (no_price), Unavailable where the ledger is away.
+        """
+        self._call, desk, plan = call, self._desk, self._admission.plan
+        if desk.prices is not None:
+            self._book = await desk.prices.book(self.actor.scope)
+        if not (plan.usd or plan.tokens):
+            return call
+        name, now_ns = f"{self.provider}/{self.model}", desk.time.now_ns()
+        reserved = choose(plan, now_ns, name, call.model)
+        if reserved is None:
+            return call
+        if reserved.hard:
+            call, output_tokens = (call, 0) if texts is not None else self._capped(call)
+            bounds = Bounds(
+                worst.input_bound(call, texts),
+                output_tokens,
+                lambda: worst.input_counted(call, name, bounds.input_tokens, texts),
+                self._dearest,
+                self._as_lost,
+            )
+            try:
+                await reserved.take(desk.book, bounds, now_ns)
+            except Unavailable:
+                desk.let_pass(self._admission)
+                self.span.set("genwright.unmetered", True)
+            if reserved.amount:
+                desk.watch()
+        self._reserved = reserved
         return call
+
+    def _capped(self, call: Call) -> tuple[Call, int]:
+        """The call with a cap on its output, its own or the key's, and the output tokens that allows."""
+        cap = worst.output_cap(call)
+        if not cap:
+            cap = self.actor.terms.default_max_output_tokens or self._desk.default_cap
+            call = self._call = worst.with_cap(call, cap, self._dialect, self._price_as)
+            self.span.set("gen_ai.request.max_tokens", cap)
+        return call, cap * worst.choices(call)
+
+    def _dearest(self, input_tokens: int, output_tokens: int) -> int | None:
+        costs = [self._price(usage) for usage in worst.usages(input_tokens, output_tokens)]
+        return max((cost.nano_usd for cost in costs if cost is not None), default=None)
+
+    def _price(self, usage: Usage) -> prices.Price | None:
+        return prices.price(self._price_as, self.model, usage, self._began_ns, self._book, self.provider)
+
+    def _as_lost(self, input_tokens: int, output_tokens: int, nano_usd: int) -> LedgerRow:
+        return self._row("lost", Usage(input_tokens, output_tokens), nano_usd, True, "reserved")
 
     def cached(self, found: Found) -> Answer:
         """End the attempt with an answer that was kept: nothing was sent, nothing is paid."""
@@ -149,17 +209,18 @@ class Attempt:
         got = collected or Collected()
         text = got.text()
         usage, estimated = got.usage, False
-        if not got.finish and (text or (sent and status == "cancelled")):
+        if not got.finish and (text or (sent and _unsure(error))):
             counted, estimated = await self._count(text), True
             # Some providers (Anthropic) say at the beginning what they read: only what they wrote is counted then.
             usage = counted if usage is None else msgspec.structs.replace(usage, output_tokens=counted.output_tokens)
         if text:
             self.span.output = got.messages()
         self.span.set("genwright.outcome", status)
-        self._settle(status, usage or Usage(), estimated, got.response_id, got.model)
+        self._settle(status, usage, estimated, got.response_id, got.model)
 
-    def _settle(self, status: str, usage: Usage, estimated: bool, response_id: str, model: str) -> int | None:
-        span_set = self.span.set
+    def _settle(self, status: str, used: Usage | None, estimated: bool, response_id: str, model: str) -> int | None:
+        """Tokens and cost on the span and into the ledger. `used` None: nothing was used, and nothing is paid."""
+        span_set, usage = self.span.set, used or Usage()
         if response_id:
             span_set("gen_ai.response.id", response_id)
         if model:
@@ -174,35 +235,66 @@ class Attempt:
             span_set("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens)
         if estimated:
             span_set("genwright.estimated", True)
-        price = _FREE if status == "cached" else prices.price(self._price_as, self.model, usage, self._began_ns)
+        price = _FREE if status == "cached" or used is None else self._price(usage)
         cost = None if price is None else price.nano_usd
+        if cost is not None and estimated and self._reserved is not None:
+            cost = self._reserved.within(cost)
         if price is not None:
             span_set(COST, cost)
             span_set("genwright.price_source", price.source)
-        scope = self.actor.scope
-        self._ledger.settle(
-            LedgerRow(
-                scope.workspace,
-                scope.project,
-                f"att_{self._began_ns:016x}{self.span.span_id}",
-                self._began_ns,
-                self.actor.id,
-                self.span.trace_id,
-                self.span.span_id,
-                self.provider,
-                self.model,
-                self._operation,
-                status,
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.cached_tokens,
-                cost,
-                estimated or (price is not None and price.estimated),
-                self.first_chunk_ns,
-                clock.perf_ns() - self._start,
-            )
-        )
+        estimated = estimated or (price is not None and price.estimated)
+        row = self._row(status, usage, cost, estimated, "" if price is None or used is None else price.source)
+        failpoints.passing("gateway.before_settle")
+        self._desk.settle(self._unusual(row, Item(row) if self._reserved is None else self._reserved.settle(row)))
         return cost
+
+    def _row(self, status: str, usage: Usage, nano_usd: int | None, estimated: bool, source: str) -> LedgerRow:
+        actor, call, plan = self.actor, self._call or _NO_CALL, self._admission.plan
+        attributes = call.attributes
+        return LedgerRow(
+            actor.scope.workspace,
+            actor.scope.project,
+            f"att_{self._began_ns:016x}{self.span.span_id}",
+            self._began_ns,
+            actor.id,
+            self.span.trace_id,
+            self.span.span_id,
+            self.provider,
+            self.model,
+            self._operation,
+            status,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            nano_usd,
+            estimated,
+            self.first_chunk_ns,
+            clock.perf_ns() - self._start,
+            attributes.get("genwright.cost_kind") or ("embedding" if self._operation == "embeddings" else "inference"),
+            plan.team,
+            plan.member,
+            attributes.get(APP, "") if attributes else "",
+            call.model if call.model.startswith("route/") else "",
+            call.session,
+            call.user,
+            source,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
+            {**call.tags, **actor.terms.tags} or None,
+            usage.units or None,
+        )
+
+    def _unusual(self, row: LedgerRow, item: Item) -> Item:
+        """The item with an event, where the request was far larger than the key's usual ones."""
+        times = self._desk.usual.far(row.key, row.input_tokens + row.output_tokens)
+        if times is None:
+            return item
+        self.span.set("genwright.outlier", round(times, 1))
+        tokens_used = row.input_tokens + row.output_tokens
+        message = f"Attempt {row.id} of {row.key} used {tokens_used:,} tokens, {times:.0f} times what is usual for it."
+        name, node = f"outlier:{row.id}", f"key:{row.key}"
+        event = LimitEvent(row.workspace, row.project, name, row.at_ns, "outlier", "", node, 0, 0, tokens_used, 0, message)
+        return item._replace(event=event)
 
     async def _count(self, output: str) -> Usage:
         """Tokens counted by us, in a thread: the first count loads the ranks."""
@@ -218,6 +310,18 @@ class Attempt:
 
 def _texts(messages: list[Message]) -> list[str]:
     return [getattr(part, "content", None) or repr(part) for message in messages for part in message.parts]
+
+
+_NO_CALL = Call("")
+
+
+def _unsure(error: BaseException) -> bool:
+    """Whether the provider may have generated something although no answer came."""
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        return True
+    if not isinstance(error, Error) or error.details.get("sent") is False or error.details.get("upstream_status"):
+        return False
+    return isinstance(error, (UpstreamTimeout, StreamCut)) or error.code in _UNSURE
 
 
 def _status(error: BaseException) -> str:

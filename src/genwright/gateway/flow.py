@@ -20,7 +20,7 @@ from genwright.errors import Error, Missing, UpstreamTimeout
 from genwright.gateway.attempt import Attempt
 from genwright.gateway.cache.types import About, Found
 from genwright.gateway.directory import Directory
-from genwright.gateway.ledger import Ledger
+from genwright.gateway.money.desk import Desk
 from genwright.gateway.providers.base import Endpoint
 from genwright.gateway.rails import Rails
 from genwright.gateway.routing.types import Candidate, Outcome, Walk
@@ -38,8 +38,7 @@ class Parts(NamedTuple):
     directory: Directory
     tracing: Any
     guardrails: Any
-    ledger: Ledger
-    money: Any
+    money: Desk
     cache: Any
     router: Any
     health: Any
@@ -278,7 +277,7 @@ class Flow:
             mirrored = msgspec.structs.replace(
                 way.call, told=None, deadline=0.0, attributes={**way.call.attributes, "genwright.shadow": candidate.step}
             )
-            aside = _Way(way.actor, mirrored, "chat", None, way.walk)
+            aside = _Way(way.actor, mirrored, "chat", way.admission, way.walk)
             task = asyncio.create_task(self._attempt(aside, self._chat, shadow))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
@@ -289,7 +288,7 @@ class Flow:
             await asyncio.gather(*self._shadows, return_exceptions=True)
 
     def _begin(self, way: _Way, span: Any, endpoint: Endpoint, candidate: Candidate) -> Attempt:
-        return Attempt(self._parts.ledger, way.actor, span, endpoint, candidate.model, way.operation, way.admission)
+        return Attempt(self._parts.money, way.actor, span, endpoint, candidate.model, way.operation, way.admission)
 
     def _span(self, way: _Way, call: Call, candidate: Candidate) -> Any:
         return self._tracing.span(way.actor, f"{way.operation} {candidate.model}", operation=way.operation, parent=call.parent)

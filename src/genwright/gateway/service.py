@@ -16,12 +16,13 @@ import msgspec
 from genwright import clock
 from genwright.access.types import Actor
 from genwright.errors import Error, Invalid
-from genwright.gateway.money import store
 from genwright.gateway.attempt import Attempt
 from genwright.gateway.cache.service import Cache
 from genwright.gateway.directory import Directory
 from genwright.gateway.flow import Flow, Parts, names
+from genwright.gateway.money import store
 from genwright.gateway.money.desk import Desk
+from genwright.gateway.money.types import LedgerRow, UsageLine
 from genwright.gateway.providers import table
 from genwright.gateway.providers.base import Embedded, Endpoint
 from genwright.gateway.providers.table import operator_hosts
@@ -31,7 +32,7 @@ from genwright.gateway.reports.names import Names
 from genwright.gateway.reports.service import Reports
 from genwright.gateway.routing.health import Health
 from genwright.gateway.routing.router import Router
-from genwright.gateway.types import Answer, Call, Chunk, LedgerRow, Model, Provider, ProviderKind, ProviderTest, UsageLine
+from genwright.gateway.types import Answer, Call, Chunk, Model, Provider, ProviderKind, ProviderTest
 from genwright.prices import Usage
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from genwright.db import REGISTRY, scoped
-from genwright.gateway.money.store import attempts_of, usage  # noqa: F401 (moved; kept for callers)
 from genwright.vocab import Scope
 
 providers = sa.Table(
@@ -24,12 +22,6 @@ providers = sa.Table(
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "project", "name"),
-)
-
-INSERT_ATTEMPT = (
-    "INSERT INTO gateway_attempts (workspace, project, id, at_ns, key, trace, span, provider, model, operation, status, "
-    "input_tokens, output_tokens, cached_tokens, nano_usd, estimated, first_chunk_ns, duration_ns) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -64,11 +56,6 @@ def put_provider(connection: Connection, scope: Scope, row: Stored) -> None:
 def delete_provider(connection: Connection, scope: Scope, name: str) -> bool:
     done = connection.execute(providers.delete().where(*_within(providers, scope), providers.c.name == name))
     return done.rowcount > 0
-
-
-def insert_attempts(cursor: Any, statement: str, rows: Sequence[tuple]) -> None:
-    """Hot: many rows at once by the raw driver. `statement` is INSERT_ATTEMPT in the engine's placeholder style."""
-    cursor.executemany(statement, rows)
 
 
 def _columns() -> sa.Select:

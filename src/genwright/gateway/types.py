@@ -200,47 +200,6 @@ class Model(msgspec.Struct, frozen=True):
     created_ns: int = 0
 
 
-class LedgerRow(msgspec.Struct, frozen=True):
-    """One attempt at a provider: what it used and cost. Order of fields = order of columns."""
-
-    workspace: str
-    project: str
-    id: str
-    at_ns: int
-    """Begin of the attempt."""
-    key: str
-    """Actor's id."""
-    trace: str
-    span: str
-    provider: str
-    model: str
-    operation: str
-    status: str
-    """ok, cancelled, blocked or the error's code."""
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    nano_usd: int | None
-    estimated: bool
-    first_chunk_ns: int
-    """From the begin to the first piece; 0 on plain answers."""
-    duration_ns: int
-
-
-class UsageLine(msgspec.Struct, frozen=True):
-    """Sum over ledger rows of one provider and model."""
-
-    provider: str
-    model: str
-    calls: int
-    failed: int
-    input_tokens: int
-    output_tokens: int
-    nano_usd: int
-    unpriced: int
-    """Calls whose price is not known."""
-
-
 class Collected:
     """Puts chunks together into one message per choice: what the client was given so far."""
 

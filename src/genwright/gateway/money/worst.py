@@ -1,0 +1,104 @@
+"""What a call can cost at most, before it is sent: a bound on its input tokens, its output cap, their price.
+
+The bound counts bytes: no tokenizer of today makes more tokens than a text has bytes. It costs microseconds and is some four
+times too high for English; where that would refuse a call, the tokens are counted (with a margin where the count is a guess).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from genwright import tokens
+from genwright.gateway.types import Call
+from genwright.messages import Media, Message, Reasoning, Text
+from genwright.prices import Usage
+
+PER_MESSAGE = 16
+"""Tokens of a message's frame and of names, at most."""
+PER_CALL = 64
+"""Tokens of what providers put around a conversation."""
+PER_TOOLS = 600
+"""Tokens of the instructions some providers add where there are tools (Anthropic documents up to 530)."""
+PER_IMAGE = 6_000
+"""No provider's documented count for one image of usual size is higher, but for gpt-4o-mini's high detail (up to 36,835)."""
+MARGIN = 1.5
+"""Counted tokens of a model whose tokenizer is not known here are taken so many times."""
+CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_WIRE_CAP = {"anthropic": "max_tokens", "responses": "max_output_tokens", "openai-responses": "max_output_tokens"}
+_LATE = ("openai", "azure")
+"""Services of OpenAI's dialect whose models take max_completion_tokens; the others know max_tokens."""
+
+
+def input_bound(call: Call, texts: list[Any] | None = None) -> int:
+    """Tokens that the input can be at most."""
+    if texts is not None:
+        return sum(PER_MESSAGE + (_size(text) if isinstance(text, str) else len(text)) for text in texts)
+    total = PER_CALL + sum(_message(message) for message in call.messages)
+    if call.tools:
+        total += PER_TOOLS + len(msgspec.json.encode(call.tools))
+    if call.extra:
+        total += len(msgspec.json.encode(call.extra))
+    schema = call.parameters.get("response_format")
+    return total if schema is None else total + len(msgspec.json.encode(schema))
+
+
+def input_counted(call: Call, name: str, bound: int, texts: list[Any] | None = None) -> int:
+    """A nearer bound by counting; slow. Where media are in the input, the bound stands."""
+    if texts is not None:
+        counted = sum(tokens.count(text, name) if isinstance(text, str) else len(text) for text in texts)
+    elif any(isinstance(part, Media) for message in call.messages for part in message.parts):
+        return bound
+    else:
+        counted = tokens.count_messages(call.messages, name) + PER_CALL
+        if call.tools or call.extra or call.parameters.get("response_format") is not None:
+            beside = msgspec.json.encode((call.tools, call.extra, call.parameters.get("response_format"))).decode()
+            counted += tokens.count(beside, name) + PER_TOOLS
+    return min(bound, round(counted * MARGIN) if tokens.is_estimate(name) else counted)
+
+
+def output_cap(call: Call) -> int:
+    """The caller's own cap on one choice's output, or 0."""
+    for name in CAPS:
+        value = call.parameters.get(name)
+        if isinstance(value, int) and value > 0:
+            return value
+    return 0
+
+
+def choices(call: Call) -> int:
+    value = call.parameters.get("n")
+    return value if isinstance(value, int) and value > 1 else 1
+
+
+def with_cap(call: Call, cap: int, dialect: str, service: str) -> Call:
+    """The call with an output cap, under the name that the provider takes; in the caller's own body too."""
+    name = "max_completion_tokens" if dialect == "openai" and service in _LATE else "max_tokens"
+    changes: dict[str, Any] = {"parameters": {**call.parameters, name: cap}}
+    wire = call.wire
+    if wire is not None:
+        own = _WIRE_CAP.get(wire.dialect, name)
+        changes["wire"] = msgspec.structs.replace(wire, body={**wire.body, own: cap})
+    return msgspec.structs.replace(call, **changes)
+
+
+def usages(input_tokens: int, output_tokens: int) -> tuple[Usage, Usage]:
+    """The two ways in which so many tokens can be dearest: plain, and written to the provider's cache."""
+    return Usage(input_tokens, output_tokens), Usage(input_tokens, output_tokens, cache_write_tokens=input_tokens)
+
+
+def _message(message: Message) -> int:
+    total = PER_MESSAGE
+    for part in message.parts:
+        if isinstance(part, (Text, Reasoning)):
+            total += _size(part.content)
+        elif isinstance(part, Media):
+            total += PER_IMAGE if part.modality == "image" else max(PER_IMAGE, len(part.base64) // 4)
+        else:
+            total += len(msgspec.json.encode(part))
+    return total
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
