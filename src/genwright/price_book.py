@@ -162,7 +162,7 @@ def _moment(name: str, text: str | None, default: int) -> int:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise _wrong(name, f"'from' and 'until' are dates such as 2026-01-31, not {text[:40]!r}") from error
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * NANO
+    return min(int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * NANO, FOREVER)
 
 
 def _wrong(name: str, why: str) -> Invalid:

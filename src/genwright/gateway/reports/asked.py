@@ -11,7 +11,7 @@ from genwright.errors import Invalid
 from genwright.gateway.reports.service import DIMENSIONS, TAG
 from genwright.gateway.reports.types import CostQuery
 
-AGO = re.compile(r"^(\d{1,5})(m|h|d|w)\Z")
+AGO = re.compile(r"^([0-9]{1,5})(m|h|d|w)\Z")
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 NANO = 1_000_000_000
 FOREVER = 2**63 - 1
@@ -24,14 +24,14 @@ def moment(text: str, default: int, field: str = "since") -> int:
         return default
     ago = AGO.match(text)
     if ago:
-        return clock.now_ns() - int(ago[1]) * SECONDS[ago[2]] * NANO
+        return max(clock.now_ns() - int(ago[1]) * SECONDS[ago[2]] * NANO, 0)
     if text.isascii() and text.isdigit() and len(text) >= 15:
         return min(int(text), FOREVER)
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise Invalid(f"'{text[:40]}' is no time: write 24h, 7d, 2026-11-01 or 2026-11-01T12:00Z.", field=field) from error
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * NANO
+    return min(max(int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * NANO, 0), FOREVER)
 
 
 def query(fields: Mapping[str, str], tags: Iterable[str] = (), limit: int = 1_000) -> CostQuery:
