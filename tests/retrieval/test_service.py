@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from genwright.access.types import SYSTEM
 from genwright.errors import Forbidden, Invalid, Missing, Unavailable
 from genwright.retrieval.types import Chunker, IndexSpec
 from genwright.vocab import Scope
@@ -168,3 +169,26 @@ async def test_another_workspace_sees_nothing(rooms):
         await rooms.retrieval.document_text(other, digest)
     with pytest.raises(Missing):
         await rooms.jobs.get(other, job.id)
+
+
+TRICKS = (
+    "{workspace}/{hex}", "../{workspace}/{hex}", "sha256:../{workspace}/{hex}", "sha256:{hex}/../../{workspace}/{hex}", "{hex}",
+    "sha256:{hex}/", "sha256:{hex}\n", "SHA256:{hex}", "sha256:", "", "sha256:{short}", "sha256:{hex}\0",
+)  # fmt: skip
+
+
+async def test_an_index_version_names_no_folder_of_another_workspace(rooms):
+    """Whoever may write artifacts can put any content into an index version; it opens only folders of its own workspace."""
+    await add(rooms)
+    ours = await rooms.registry.get(rooms.scope, (await build(rooms)).result["index"])
+    stranger = SYSTEM(Scope("other"))
+    digest = ours.content["folder"]
+    where = {"workspace": rooms.scope.workspace, "hex": digest[7:], "short": digest[7:-1]}
+    assert (rooms.home / "indexes" / rooms.scope.workspace / where["hex"]).is_dir()
+    for number, folder in enumerate((digest, str(rooms.home), *(trick.format(**where) for trick in TRICKS))):
+        stolen = await rooms.registry.put(stranger, "index", f"stolen{number}", {**ours.content, "folder": folder})
+        with pytest.raises((Invalid, Missing, Unavailable)) as refused:
+            await rooms.retrieval.search(stranger, f"index:{stolen.name}", "How do I leave a loop early?", k=3)
+        assert isinstance(refused.value, Invalid) == (folder != digest), folder
+    found = await rooms.retrieval.search(rooms.actor, ours.ref, "How do I leave a loop early?", k=3)
+    assert found[0].name == "python/break.txt"
