@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_RETRIES = 5
 PAUSES_S = (0.2, 1.0)
 """Before the first repetition, and at most; each is shortened by chance so that callers do not come back together."""
+LONGEST_PAUSE_S = 10.0
+"""A rate limit that asks for more is left to the next node, or to the caller."""
 
 
 class Model(Node):
@@ -68,10 +70,12 @@ class Model(Node):
                 break
             pause = self._pause(trip, outcome, number)
             left = trip.left_s()
-            if (left is not None and pause >= left) or trip.refuses(candidate) is not None:
+            if pause > LONGEST_PAUSE_S or (left is not None and pause >= left):
+                break
+            yield _pause(pause)
+            if trip.refuses(candidate) is not None:
                 break
             trip.note(at, f"{kinds.kind(outcome)}: asked again")
-            yield _pause(pause)
             outcome = yield candidate
         return outcome
 
