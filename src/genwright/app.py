@@ -103,7 +103,7 @@ class House:
         """Finish what is queued, in the order in which rooms depend on each other."""
         self.ready = False
         await self.jobs.stop()
-        await self.gateway.flush()
+        await self.gateway.close()
         await asyncio.to_thread(self.tracing.close)
         await self.access.close()
         await self.http.close()

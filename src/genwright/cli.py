@@ -31,6 +31,8 @@ GROUPS = {
     "providers": ("gateway", "app"),
     "routes": ("gateway.routing", "routes"),
     "aliases": ("gateway.routing", "aliases"),
+    "limits": ("gateway.money", "limits"),
+    "budgets": ("gateway.money", "budgets"),
     "costs": ("gateway.reports", "costs"),
     "prices": ("gateway.reports", "prices"),
     "documents": ("retrieval", "app"),

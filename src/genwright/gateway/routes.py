@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.gateway.money import routes as money
 from genwright.gateway.reports import routes as reports
 from genwright.gateway.routing import routes as routing
 from genwright.web.api import read_body, reply
@@ -76,3 +77,4 @@ async def attempts(request: Request, trace_id: str, actor: Actor = Depends(needs
 
 router.routes.extend(reports.router.routes)
 router.include_router(routing.router)
+router.routes.extend(money.router.routes)

@@ -22,6 +22,7 @@ from genwright.gateway.directory import Directory
 from genwright.gateway.flow import Flow, Parts, names
 from genwright.gateway.money import store
 from genwright.gateway.money.desk import Desk
+from genwright.gateway.money.limits import Limits
 from genwright.gateway.money.types import LedgerRow, UsageLine
 from genwright.gateway.providers import table
 from genwright.gateway.providers.base import Embedded, Endpoint
@@ -58,6 +59,7 @@ class Gateway:
         self.prices = PriceBooks(registry, databases["registry"].postgres)
         self.live = Live()
         self.money = Desk(databases, settings, self.prices, self.live.tell)
+        self.limits = Limits(databases, access, self.money)
         self.reports = Reports(databases["ledger"], self.money.flush, self.prices, self._directory, Names(access))
         self.cache = Cache(databases, settings)
         self.health = Health()
@@ -99,7 +101,10 @@ class Gateway:
             target = await self.router.alias(actor.scope, call.model)
             if target is not None:
                 call = msgspec.structs.replace(call, model=target)
-        return call, self.targets.get(names(call.model)[0])
+        found = self.targets.get(names(call.model)[0])
+        if found is not None and call.told is not None:  # what a key may not name it may not reach as an app either
+            self.money.permit(actor, call.model, "chat")
+        return call, found
 
     # -- embeddings and models
 
@@ -183,6 +188,11 @@ class Gateway:
         """Return when every mirrored call has ended and every settled attempt is on disk."""
         await self.flow.drain()
         await self.money.flush()
+
+    async def close(self) -> None:
+        """The same, and give back what this server leased of limits."""
+        await self.flow.drain()
+        await self.money.close()
 
 
 async def collect(items: AsyncIterator[Chunk | Answer]) -> Answer:

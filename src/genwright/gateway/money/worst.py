@@ -51,7 +51,7 @@ def input_counted(call: Call, name: str, bound: int, texts: list[Any] | None = N
     elif any(isinstance(part, Media) for message in call.messages for part in message.parts):
         return bound
     else:
-        counted = tokens.count_messages(call.messages, name) + PER_CALL
+        counted = tokens.count_messages(call.messages, name)
         if call.tools or call.extra or call.parameters.get("response_format") is not None:
             beside = msgspec.json.encode((call.tools, call.extra, call.parameters.get("response_format"))).decode()
             counted += tokens.count(beside, name) + PER_TOOLS
