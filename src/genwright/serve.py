@@ -87,6 +87,11 @@ class _Server:
                     gc.freeze()  # what stands now stays: no collection needs to walk over it
                     gc.set_threshold(10_000, 20, 20)
 
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                if outer._door.house is not None:
+                    outer._door.house.closing()
+                await super().shutdown(sockets)
+
             async def on_tick(self, counter: int) -> bool:
                 if counter % 10 == 0:  # about once a second
                     close_overdue(self.server_state.connections, asyncio.get_running_loop().time())

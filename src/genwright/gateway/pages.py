@@ -1,4 +1,4 @@
-"""Pages of the gateway: providers, models, what was used. Credentials go in and are never shown."""
+"""Pages of the gateway: providers and models. Credentials go in and are never shown. Its other pages stand in their folders."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from genwright import clock
 from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error
-from genwright.web.forms import read_form
+from genwright.gateway.reports import live_pages, price_pages
+from genwright.gateway.reports import pages as reports
+from genwright.web.forms import address, go, read_form
 
 router = APIRouter(prefix="/w/{workspace}/gateway", include_in_schema=False)
 
-DAY_NS = 86_400_000_000_000
-SPANS = {"24h": 1, "7d": 7, "30d": 30, "all": 0}
 SHOWN = 300
 """Models listed at once; more are found by searching."""
 
@@ -66,11 +65,8 @@ async def models(request: Request, q: str = "", actor: Actor = Depends(needs("re
 
 @router.get("/usage")
 async def usage(request: Request, since: str = "7d", actor: Actor = Depends(needs("read"))) -> Response:
-    """Calls, tokens and cost from the ledger, by provider and model."""
-    since = since if since in SPANS else "7d"
-    since_ns = clock.now_ns() - SPANS[since] * DAY_NS if SPANS[since] else 0
-    lines = await request.app.state.gateway.usage(actor, since_ns)
-    return request.app.state.pages.render(request, "gateway/usage.html", since=since, spans=list(SPANS), lines=lines)
+    """Where costs used to stand."""
+    return go(address(f"/w/{actor.scope.workspace}/gateway/costs", {"since": since}))
 
 
 async def _providers(
@@ -90,3 +86,7 @@ async def _providers(
         admin=actor.may("admin"),
         may_test=actor.may("write"),
     )
+
+
+for part in (reports, price_pages, live_pages):
+    router.routes.extend(part.router.routes)

@@ -44,6 +44,10 @@ class Live:
         self._onlookers: list[Onlooker] = []
         self.stopping = False
 
+    def __len__(self) -> int:
+        """Pages that look on."""
+        return len(self._onlookers)
+
     def tell(self, row: Any) -> None:
         """A ledger row just settled. Called on the server's loop, once a call."""
         place = (row.workspace, row.project)

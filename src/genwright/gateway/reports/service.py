@@ -27,7 +27,7 @@ from genwright.gateway.reports.types import CostLine, CostQuery, CostReport, Rep
 from genwright.price_book import Book
 from genwright.vocab import Scope, nearest
 
-TIMES = ("hour", "day", "month")
+TIMES = {"hour": "%Y-%m-%dT%H:00Z", "day": "%Y-%m-%d", "month": "%Y-%m"}
 DIMENSIONS = (*ROLLED, *DETAILED)
 TAG = "tag:"
 MAX_BY = 4
@@ -46,7 +46,7 @@ class Reports:
         self._flush = flush
         self._books = books
         self._directory = directory
-        self._names = names
+        self.names = names
 
     async def costs(self, actor: Actor, query: CostQuery) -> CostReport:
         """Sums by dimension: by time where time comes first, else the most expensive first. Raises Invalid."""
@@ -55,7 +55,7 @@ class Reports:
         await self._flush()
         found, total = await self._database.read(_summed, actor.scope, query)
         order = sorted(found.items(), key=_order(query))
-        names = await self._names(actor) if {"key", "team", "member"} & set(query.by) else {}
+        names = await self.names(actor) if {"key", "team", "member"} & set(query.by) else {}
         lines = [_line(query.by, values, sums, names) for values, sums in order[: query.limit]]
         return CostReport(query.by, query.since_ns, query.until_ns, lines, total, max(0, len(order) - query.limit))
 
@@ -128,20 +128,17 @@ def _columns(by: tuple[str, ...]) -> tuple[list[str], Callable[[list[Any]], tupl
 
 
 def _column(name: str) -> tuple[str, Callable[[Any], str]]:
-    if name == "hour":
-        return f"bucket_{HOUR_NS}", lambda ns: _moment(ns).strftime("%Y-%m-%dT%H:00Z")
-    if name == "day":
-        return f"bucket_{DAY_NS}", lambda ns: _moment(ns).strftime("%Y-%m-%d")
-    if name == "month":
-        return f"bucket_{DAY_NS}", lambda ns: _moment(ns).strftime("%Y-%m")
+    if name in TIMES:
+        return f"bucket_{HOUR_NS if name == 'hour' else DAY_NS}", lambda ns: time_of(name, ns)
     if name.startswith(TAG):
         tag = name.removeprefix(TAG)
         return "tags", lambda tags: (tags or {}).get(tag, "")
     return name, str
 
 
-def _moment(ns: int) -> datetime:
-    return datetime.fromtimestamp(int(ns) // 1_000_000_000, UTC)
+def time_of(unit: str, ns: int) -> str:
+    """How an hour, day or month is written: 2026-11-21T04:00Z, 2026-11-21, 2026-11."""
+    return datetime.fromtimestamp(int(ns) // 1_000_000_000, UTC).strftime(TIMES[unit])
 
 
 def _sources(columns: list[str], where: dict[str, str], span: tuple[int, int]) -> Iterator[tuple[sa.Table, tuple[int, int]]]:
