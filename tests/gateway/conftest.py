@@ -86,6 +86,7 @@ class Served:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._home, self._database_url = home, database_url
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not, where a socket names no protocol
         config = uvicorn.Config(self._app, interface="asgi3", lifespan="on", log_level="critical", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)

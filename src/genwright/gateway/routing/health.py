@@ -118,6 +118,8 @@ class Health:
         target.used_s = now
         if beat.probe:
             target.probing = False
+        if outcome.cached:
+            return
         if outcome.answer is not None and outcome.error is None:
             self._succeeded(target, outcome, now)
         elif (weight := fault(outcome.error)) > 0:

@@ -63,6 +63,8 @@ class Outcome(msgspec.Struct):
     """What was held back, in order; given to the client if this outcome becomes the walk's result."""
     committed: bool = False
     """A piece already went to the client: nobody else can be asked."""
+    cached: bool = False
+    """The answer came from the cache: it says nothing about the provider."""
 
 
 class Walk(Protocol):
