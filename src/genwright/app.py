@@ -99,6 +99,11 @@ class House:
         await self.jobs.resume()
         self.ready = True
 
+    def closing(self) -> None:
+        """No new traffic is wanted, and pages that are told of news hear no more; what is at work goes on to its end."""
+        self.ready = False
+        self.gateway.live.stop()
+
     async def stop(self) -> None:
         """Finish what is queued, in the order in which rooms depend on each other."""
         self.ready = False
