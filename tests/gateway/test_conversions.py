@@ -14,7 +14,7 @@ from genwright.gateway.faces import openai as openai_face
 from genwright.gateway.providers.anthropic.dialect import Anthropic
 from genwright.gateway.providers.base import refusal
 from genwright.gateway.providers.openai_compatible import OpenAICompatible
-from genwright.gateway.sse import Event, Parser, frame
+from genwright.gateway.sse import Parser, frame
 from genwright.gateway.types import Answer, Chunk, Collected, ToolDelta
 from genwright.gateway.wire import anthropic, openai
 from genwright.messages import Media, Message, Reasoning, Text, ToolCall, ToolResult
@@ -26,12 +26,13 @@ recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason=f"the recorded answe
 
 def replay(path: str) -> tuple[Collected, list[Chunk], bool]:
     data = (RECORDED / path).read_bytes()
-    events = Parser().feed(data + b"\n\n") if path.endswith(".sse") else [Event("", line) for line in data.splitlines() if line]
+    lines = data if path.endswith(".sse") else b"".join(frame(line) for line in data.splitlines() if line)
+    events = Parser().feed(lines + b"\n\n")
     reader, collected, chunks = OpenAICompatible().reader(), Collected(), []
     for event in events:
-        chunk = reader.read(event)
+        chunk = reader.read(event) if event.data else None
         if chunk is not None:
-            assert chunk.raw == event.data
+            assert chunk.raw == event.raw
             collected.add(chunk)
             chunks.append(chunk)
     return collected, chunks, reader.done
@@ -248,6 +249,8 @@ def test_openai_events_from_neutral_chunks_are_what_its_reader_reads():
 def test_bytes_of_the_same_dialect_are_untouched():
     writer = openai_face.StreamWriter(openai_face.read_request(chat(stream=True)))
     raw = b'{"choices":[{"delta":{"content":"a\\u00e9"},"weird":[1,2]}],  "x" : 1}'
-    chunk = OpenAICompatible().reader().read(Event("", raw))
+    whole = b": hm\r\nid: 7\r\ndata:" + raw + b"\r\n\r\n"
+    (event,) = Parser().feed(whole + b"data")
+    chunk = OpenAICompatible().reader().read(event)
     assert chunk.text == "aé"
-    assert writer.chunk(chunk) == frame(raw)
+    assert writer.chunk(chunk) == whole

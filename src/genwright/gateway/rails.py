@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from genwright.errors import Blocked
-from genwright.gateway.types import Answer, Call, Chunk, ToolDelta, Wire, arguments
+from genwright.gateway.types import Answer, Call, Chunk, ToolDelta, arguments
 from genwright.gateway.wire.openai import as_text
 from genwright.guardrails.service import blocked
 from genwright.messages import Message, Part, Text, ToolCall, ToolResult
@@ -61,13 +61,15 @@ class Rails:
             changed = self._run("tool_definition", texts)
             if changed != texts:
                 tools = [_definition(old, new) for old, new in zip(call.tools, changed, strict=True)]
-                call = _replace(call, tools=tools, wire=_without(call.wire, "tools"))
+                call = _replace(call, tools=tools, wire=call.wire.without("tools") if call.wire is not None else None)
         messages = call.messages
         if self._has("input"):
             messages = self._over(messages, "input", _user_text, lambda part, text: Text(text))
         if self._has("tool_call"):
             messages = self._over(messages, "tool_call", _tool_result, lambda part, text: ToolResult(part.id, text))
-        return call if messages is call.messages else _replace(call, messages=messages, wire=_without(call.wire, "messages"))
+        if messages is call.messages:
+            return call
+        return _replace(call, messages=messages, wire=call.wire.without(*call.wire.parts) if call.wire is not None else None)
 
     def _over(
         self, messages: list[Message], rail: str, pick: Callable[[Message, Part], str | None], put: Callable[[Any, str], Part]
@@ -198,8 +200,3 @@ def _definition(old: dict[str, Any], text: str) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise Blocked(f"A rail changed the definition of tool {old.get('name')} into no JSON. Nothing was sent.",
                       rail="tool_definition") from error  # fmt: skip
-
-
-def _without(wire: Wire | None, field: str) -> Wire | None:
-    """The caller's body without a field that a rail changed, so that the provider writes it anew."""
-    return None if wire is None else msgspec.structs.replace(wire, body={k: v for k, v in wire.body.items() if k != field})

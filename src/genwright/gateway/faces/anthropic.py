@@ -19,8 +19,8 @@ from genwright.errors import (
     UpstreamTimeout,
 )
 from genwright.gateway import sse
-from genwright.gateway.faces.openai import Asked, field_error, read_json
-from genwright.gateway.types import Answer, Call, Chunk, Model, Wire
+from genwright.gateway.faces.openai import Asked, field_error, read_json, take_drop
+from genwright.gateway.types import REDACTED, Answer, Call, Chunk, Model, Wire
 from genwright.gateway.wire import anthropic as wire
 from genwright.gateway.wire.openai import as_text, bad
 from genwright.vocab import new_id
@@ -56,9 +56,13 @@ HEADERS = (b"anthropic-beta", b"anthropic-version")
 """Request headers that a provider of the same dialect gets."""
 
 
-def read_request(body: bytes, headers: dict[bytes, bytes]) -> Asked:
-    """Raises Invalid (JSON or a field that is wrong, named in message and `param`)."""
+def read_request(body: bytes, headers: dict[bytes, bytes] | None = None, count: bool = False) -> Asked:
+    """Raises Invalid (JSON or a field that is wrong, named in message and `param`). `count`: max_tokens is not needed."""
+    headers = headers or {}
     plain = read_json(body)
+    drop = take_drop(plain)
+    if count:
+        plain.setdefault("max_tokens", 1)
     try:
         request = msgspec.convert(plain, MessagesRequest)
     except msgspec.ValidationError as error:
@@ -74,6 +78,10 @@ def read_request(body: bytes, headers: dict[bytes, bytes]) -> Asked:
         parameters["stop"] = request.stop_sequences
     if request.tool_choice:
         parameters |= _tool_choice(request.tool_choice)
+    extra = {name: value for name, value in plain.items() if name not in _KNOWN and value is not None}
+    parameters |= _reasoning(extra)
+    if b'"cache_control"' in body:
+        extra["cache_control"] = True
     sent = {name.decode(): headers[name].decode("latin-1") for name in HEADERS if name in headers}
     call = Call(
         request.model,
@@ -81,10 +89,27 @@ def read_request(body: bytes, headers: dict[bytes, bytes]) -> Asked:
         parameters,
         wire.read_tools(request.tools) if request.tools else [],
         user=str((request.metadata or {}).get("user_id") or ""),
-        extra={name: value for name, value in plain.items() if name not in _KNOWN and value is not None},
+        extra=extra,
         wire=Wire(wire.DIALECT, plain, sent),
+        drop_params=drop,
     )
     return Asked(call, bool(request.stream))
+
+
+def _reasoning(extra: dict[str, Any]) -> dict[str, Any]:
+    """What of Anthropic's newer fields has a neutral name, taken out of `extra`: effort, JSON schema, service tier."""
+    found: dict[str, Any] = {}
+    output = extra.get("output_config")
+    if isinstance(output, dict) and output.keys() <= {"effort", "format"}:
+        del extra["output_config"]
+        if isinstance(effort := output.get("effort"), str):
+            found["reasoning_effort"] = effort
+        if isinstance(given := output.get("format"), dict):
+            schema = {"name": "answer", "schema": given.get("schema"), "strict": True}
+            found["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if extra.get("thinking") == {"type": "disabled"}:
+        del extra["thinking"]
+    return found
 
 
 def _tool_choice(choice: dict[str, Any]) -> dict[str, Any]:
@@ -129,12 +154,17 @@ class StreamWriter:
         self._open = ""
         self._finish = "stop"
         self._raw = False
+        self._end = b""
+        """The provider's end mark: it waits until the answer is settled."""
 
     def chunk(self, chunk: Chunk) -> bytes:
         """Bytes to send; empty if the client is to get nothing."""
-        if chunk.raw and chunk.dialect == wire.DIALECT:
-            self._raw = True
-            return sse.frame(chunk.raw, chunk.event)
+        if chunk.raw and (chunk.dialect == wire.DIALECT or chunk.event == "comment"):
+            self._raw = self._raw or chunk.dialect == wire.DIALECT
+            if chunk.event != "done" and not self._end:
+                return chunk.raw
+            self._end += chunk.raw
+            return b""
         events: list[bytes] = []
         if not self._begun:
             self._begun = True
@@ -145,11 +175,7 @@ class StreamWriter:
         elif chunk.extra:
             events.append(_event("ping", **chunk.extra))
         if chunk.reasoning or chunk.signature:
-            self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""}, events)
-            if chunk.reasoning:
-                events.append(self._delta(type="thinking_delta", thinking=chunk.reasoning))
-            if chunk.signature:
-                events.append(self._delta(type="signature_delta", signature=chunk.signature))
+            self._think(chunk, events)
         if chunk.text:
             self._enter("text", {"type": "text", "text": ""}, events)
             events.append(self._delta(type="text_delta", text=chunk.text))
@@ -161,6 +187,19 @@ class StreamWriter:
         if chunk.finish_reason:
             self._finish = chunk.finish_reason
         return b"".join(events)
+
+    def _think(self, chunk: Chunk, events: list[bytes]) -> None:
+        if chunk.signature.startswith(REDACTED):
+            self._leave(events)
+            self._enter("redacted", {"type": "redacted_thinking", "data": chunk.signature.removeprefix(REDACTED)}, events)
+            return self._leave(events)
+        self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""}, events)
+        if chunk.reasoning:
+            events.append(self._delta(type="thinking_delta", thinking=chunk.reasoning))
+        if chunk.signature:  # it ends its block
+            events.append(self._delta(type="signature_delta", signature=chunk.signature))
+            self._leave(events)
+        return None
 
     def _enter(self, kind: str, block: dict[str, Any], events: list[bytes]) -> None:
         if self._open != kind:
@@ -180,7 +219,7 @@ class StreamWriter:
     def end(self, answer: Answer) -> bytes:
         """After the last chunk."""
         if self._raw:
-            return b""
+            return self._end
         events: list[bytes] = []
         self._leave(events)
         delta = {"stop_reason": wire.STOP.get(self._finish, "end_turn"), "stop_sequence": None}
@@ -197,13 +236,13 @@ def _event(kind: str, **data: Any) -> bytes:
     return sse.frame(_encode({"type": kind, **data}), kind)
 
 
+def shown_model(model: Model) -> dict[str, Any]:
+    return {"type": "model", "id": model.id, "display_name": model.id, "created_at": clock.iso(model.created_ns)}
+
+
 def write_models(models: list[Model]) -> bytes:
     """One page with all of them."""
-    data = [
-        {"type": "model", "id": model.id, "display_name": model.id, "created_at": clock.iso(model.created_ns)}
-        for model in models
-        if model.operation == "chat"
-    ]
+    data = [shown_model(model) for model in models if model.operation == "chat"]
     ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
     return _encode({"data": data, "has_more": False, **ends})
 

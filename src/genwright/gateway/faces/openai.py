@@ -16,7 +16,7 @@ from genwright.gateway import sse
 from genwright.gateway.types import Answer, Call, Chunk, Wire
 from genwright.gateway.wire import openai as wire
 from genwright.gateway.wire.openai import bad
-from genwright.messages import Message, Reasoning
+from genwright.messages import Message
 from genwright.vocab import new_id
 
 _encode = msgspec.json.Encoder().encode
@@ -51,14 +51,14 @@ class ChatRequest(msgspec.Struct):
     top_logprobs: int | None = None
     logit_bias: dict[str, float] | None = None
     user: str | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
     metadata: dict[str, Any] | None = None
 
 
-_PARAMETERS = frozenset((
-    "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n", "presence_penalty", "frequency_penalty",
-    "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs", "top_logprobs", "logit_bias",
-))  # fmt: skip
-_KNOWN = frozenset(ChatRequest.__struct_fields__)
+_KNOWN = frozenset(ChatRequest.__struct_fields__) | wire.PARAMETERS
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 1 << 31), "max_completion_tokens": (1, 1 << 31), "n": (1, 128),
     "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2), "top_logprobs": (0, 20),
@@ -73,16 +73,18 @@ class Asked(msgspec.Struct):
     include_usage: bool = False
 
 
-def read_request(body: bytes) -> Asked:
+def read_request(body: bytes, headers: dict[bytes, bytes] | None = None) -> Asked:
     """Raises Invalid (JSON or a field that is wrong, named in `param`)."""
+    del headers
     plain = read_json(body)
+    drop = take_drop(plain)
     try:
         request = msgspec.convert(plain, ChatRequest)
     except msgspec.ValidationError as error:
         raise field_error(error) from None
     if not request.messages:
         raise bad("messages", "messages is empty: at least one message is needed. Nothing was sent.")
-    parameters = {name: value for name, value in plain.items() if name in _PARAMETERS and value is not None}
+    parameters = {name: value for name, value in plain.items() if name in wire.PARAMETERS and value is not None}
     for name in parameters.keys() & _RANGES.keys():
         low, high = _RANGES[name]
         if not low <= parameters[name] <= high:
@@ -98,6 +100,7 @@ def read_request(body: bytes) -> Asked:
         tags=tags,
         extra={name: value for name, value in plain.items() if name not in _KNOWN and value is not None},
         wire=Wire(wire.DIALECT, plain),
+        drop_params=drop,
     )
     options = request.stream_options
     return Asked(call, bool(request.stream), bool(options and options.include_usage))
@@ -114,6 +117,14 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise bad("", "The body must be a JSON object. Nothing was sent.")
     return plain
+
+
+def take_drop(plain: dict[str, Any]) -> bool:
+    """Take our own field out of a body: whether what the provider cannot say may be left out."""
+    drop = plain.pop("drop_params", False)
+    if not isinstance(drop, bool):
+        raise bad("drop_params", "drop_params must be true or false. Nothing was sent.")
+    return drop
 
 
 def field_error(error: msgspec.ValidationError) -> Error:
@@ -157,13 +168,13 @@ def write_answer(answer: Answer) -> bytes:
 def _choice(index: int, message: Message, answer: Answer) -> dict[str, Any]:
     calls = message.tool_calls
     out: dict[str, Any] = {"role": "assistant", "content": message.text if message.text or not calls else None, "refusal": None}
-    reasoning = "".join(part.content for part in message.parts if isinstance(part, Reasoning))
-    if reasoning:
-        out["reasoning_content"] = reasoning
+    out |= wire.write_reasoning(message.parts)
     if calls:
         out["tool_calls"] = [wire.write_tool_call(call) for call in calls]
     finish = message.finish_reason or answer.finish_reason or "stop"
-    return {"index": index, "message": out, "logprobs": None, "finish_reason": finish}
+    given = answer.logprobs[index] if index < len(answer.logprobs) else []
+    logprobs = {"content": given, "refusal": None} if given else None
+    return {"index": index, "message": out, "logprobs": logprobs, "finish_reason": finish}
 
 
 class StreamWriter:
@@ -177,14 +188,19 @@ class StreamWriter:
         self._created = clock.now_ns() // 1_000_000_000
         self._model = asked.call.model
         self._begun: set[int] = set()
-        self._usage_sent = False
+        self._usage_sent = self._made = False
+        self._end = b""
+        """The provider's end mark: it waits until the answer is settled, because clients leave when they see it."""
 
     def chunk(self, chunk: Chunk) -> bytes:
         """Bytes to send; empty if the client is to get nothing."""
+        if chunk.event == "comment":
+            return self._later(chunk) if self._end else chunk.raw
         if chunk.raw and chunk.dialect == wire.DIALECT:
             return self._as_it_came(chunk)
         self._id, self._model = chunk.response_id or self._id, chunk.model or self._model
-        if not (chunk.text or chunk.reasoning or chunk.tool_calls or chunk.finish_reason or chunk.extra):
+        said = chunk.text or chunk.reasoning or chunk.signature or chunk.tool_calls or chunk.finish_reason or chunk.logprobs
+        if not (said or chunk.extra):
             return b""
         delta: dict[str, Any] = {}
         if chunk.index not in self._begun:
@@ -194,22 +210,35 @@ class StreamWriter:
             delta["content"] = chunk.text
         if chunk.reasoning:
             delta["reasoning_content"] = chunk.reasoning
+        if chunk.signature:
+            delta["reasoning_details"] = [wire.write_signature(chunk.signature)]
         if chunk.tool_calls:
             delta["tool_calls"] = [_tool_delta(call) for call in chunk.tool_calls]
-        return self._event(
-            [{"index": chunk.index, "delta": delta, "logprobs": None, "finish_reason": chunk.finish_reason or None}], chunk
-        )
+        choice = {
+            "index": chunk.index,
+            "delta": delta,
+            "logprobs": {"content": chunk.logprobs, "refusal": None} if chunk.logprobs else None,
+            "finish_reason": chunk.finish_reason or None,
+        }
+        return self._event([choice], chunk)
 
     def _as_it_came(self, chunk: Chunk) -> bytes:
         if chunk.event == wire.USAGE:
             if not self._usage:
                 return b""
             self._usage_sent = True
+        elif chunk.event == wire.DONE:
+            return self._later(chunk)
         self._id, self._model = chunk.response_id or self._id, chunk.model or self._model
         self._begun.add(chunk.index)
-        return sse.frame(chunk.raw)
+        return chunk.raw
+
+    def _later(self, chunk: Chunk) -> bytes:
+        self._end += chunk.raw
+        return b""
 
     def _event(self, choices: list[dict[str, Any]], chunk: Chunk) -> bytes:
+        self._made = True
         data: dict[str, Any] = {
             "id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self._model, "choices": choices,
         }  # fmt: skip
@@ -220,11 +249,11 @@ class StreamWriter:
         return sse.frame(_encode(data))
 
     def end(self, answer: Answer) -> bytes:
-        """After the last chunk."""
+        """After the last chunk. A provider's own stream without an end mark is left as it was."""
         events = b""
         if self._usage and not self._usage_sent:
             events = self._event([], Chunk(usage=answer.usage))
-        return events + b"data: [DONE]\n\n"
+        return events + (self._end or (b"data: [DONE]\n\n" if self._made else b""))
 
     def error(self, error: Error) -> bytes:
         """An error in the middle; the stream ends after it."""

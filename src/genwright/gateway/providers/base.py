@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -188,6 +189,17 @@ class Remote:
             raise refusal(self.name, status, headers, data, self.dialect)
         return headers.get("content-type", "application/json"), data
 
+    async def resource(self, method: str, verb: str, id: str, suffix: str = "", body: bytes = b"") -> Any:
+        """Something that the provider keeps under an id (a video, a batch, a file): (status, headers, body). Raises as `complete`."""
+        address, _, query = self._reach.url(verb).partition("?")
+        more, _, own = suffix.partition("?")
+        asked = "&".join(part for part in (query, own) if part)
+        url = f"{address}/{quote(id, safe='')}{more}" + (f"?{asked}" if asked else "")
+        answer = await self._http.request(method, url, await self._reach.headers(method, url, body), body, timeout_s=self._timeout_s)
+        if answer.status != 200:
+            raise refusal(self.name, answer.status, answer.headers, answer.body, self.dialect)
+        return answer
+
     def _read(self, convert: Any, data: Any) -> Any:
         return understood(self, convert, data)
 
@@ -234,6 +246,10 @@ async def _headers(wire: Dialect, reach: Reach, call: Call | None, url: str, bod
     return {**headers, **call.wire.headers}
 
 
+HINTS = frozenset(("cache_control",))
+"""Fields that change no answer: left out without asking where a dialect has none, and told like all that is left out."""
+
+
 def fitted(dialect: Dialect, call: Call, model: str, stream: bool) -> bytes:
     """The request's body. What the dialect cannot say is refused, or left out and told where the caller allowed that."""
     dropped: list[str] = []
@@ -242,7 +258,9 @@ def fitted(dialect: Dialect, call: Call, model: str, stream: bool) -> bytes:
             body = dialect.request(call, model, stream)
         except Invalid as error:
             name = str(error.details.get("param") or "")
-            if not call.drop_params or error.code != UNSUPPORTED or not (name in call.parameters or name in call.extra):
+            if error.code != UNSUPPORTED or not (name in call.parameters or name in call.extra):
+                raise
+            if not call.drop_params and name not in HINTS:
                 raise
             dropped.append(name)
             call = _left_out(call, name)
@@ -259,7 +277,7 @@ def _left_out(call: Call, name: str) -> Call:
 
 
 def _model_ids(data: bytes) -> list[str]:
-    """Names in a list of models: OpenAI's and Anthropic's `data`, Google's `models`, Bedrock's `modelSummaries`, or a bare list."""
+    """Names in a list of models: OpenAI's and Anthropic's `data`, Google's `models`, Bedrock's `modelSummaries`, a bare list."""
     items = msgspec.json.decode(data)
     if isinstance(items, dict):
         items = items["data"] if "data" in items else items["models"] if "models" in items else items["modelSummaries"]
@@ -311,7 +329,7 @@ def refusal(name: str, status: int, headers: dict[str, str], body: bytes, dialec
 class Refused(UpstreamRefused):
     """A provider's answer that the request is wrong, with its status and body."""
 
-    def __init__(self, message: str, status: int, raw: bytes, dialect: str, **details: object):
+    def __init__(self, message: str, status: int, raw: bytes, dialect: str, **details: Any):
         super().__init__(message, **details)
         self.upstream_status, self.raw, self.dialect = status, raw, dialect
 

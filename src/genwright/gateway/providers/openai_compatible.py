@@ -80,7 +80,7 @@ class OpenAICompatible:
     parser = sse.Parser
 
     def __init__(self, cap: str = "", stream_usage: bool = True) -> None:
-        """`cap`: the only name the service knows for the longest output. `stream_usage`: False where it refuses stream_options."""
+        """`cap`: the only name the service knows for the longest output. `stream_usage`: False if it refuses stream_options."""
         self._cap = cap
         self._stream_usage = stream_usage
 

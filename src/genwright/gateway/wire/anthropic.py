@@ -5,11 +5,13 @@ Blocks that have no neutral form (server tools, search results) ride along as a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from genwright.gateway.types import REDACTED
 from genwright.gateway.wire.openai import as_text, bad
 from genwright.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from genwright.prices import Usage
@@ -21,7 +23,6 @@ FINISH = {
 }  # fmt: skip
 STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _OPAQUE = "anthropic:"
-_REDACTED = "redacted:"
 
 
 # --- in
@@ -104,7 +105,7 @@ _BLOCKS: dict[str, Callable[[dict[str, Any]], Part]] = {
     "tool_use": lambda block: ToolCall(block["id"], block["name"], block.get("input")),
     "tool_result": _read_result,
     "thinking": lambda block: Reasoning(block["thinking"], block.get("signature") or ""),
-    "redacted_thinking": lambda block: Reasoning("", _REDACTED + block["data"]),
+    "redacted_thinking": lambda block: Reasoning("", REDACTED + block["data"]),
 }
 
 
@@ -141,12 +142,19 @@ def read_content(blocks: list[dict[str, Any]]) -> list[Part]:
 # --- out
 
 
+FOREIGN = re.compile(r"(?!redacted:)[a-z]+:|\Z")
+"""Signatures of other makers have their name in front; reasoning without any signature is not Anthropic's either."""
+
+
 def write_messages(messages: list[Message]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(system blocks, messages): neighbours of one role are joined, tool results belong to the user."""
+    """(system blocks, messages): neighbours of one role are joined, tool results belong to the user.
+
+    Reasoning of other makers is left out: Anthropic takes back only what it has signed.
+    """
     system: list[dict[str, Any]] = []
     written: list[dict[str, Any]] = []
     for message in messages:
-        blocks = [write_block(part) for part in message.parts if not (isinstance(part, Text) and not part.content)]
+        blocks = [write_block(part) for part in message.parts if _sent(part)]
         if message.role in ("system", "developer"):
             system += blocks
             continue
@@ -156,6 +164,12 @@ def write_messages(messages: list[Message]) -> tuple[list[dict[str, Any]], list[
         elif blocks:
             written.append({"role": role, "content": blocks})
     return system, written
+
+
+def _sent(part: Part) -> bool:
+    if isinstance(part, Reasoning):
+        return FOREIGN.match(part.signature) is None
+    return not isinstance(part, Text) or bool(part.content)
 
 
 def write_block(part: Part) -> dict[str, Any]:
@@ -170,8 +184,8 @@ def write_block(part: Part) -> dict[str, Any]:
         content = part.response if isinstance(part.response, (str, list)) else as_text(part.response)
         return {"type": "tool_result", "tool_use_id": part.id, "content": content}
     if isinstance(part, Reasoning):
-        if part.signature.startswith(_REDACTED):
-            return {"type": "redacted_thinking", "data": part.signature.removeprefix(_REDACTED)}
+        if part.signature.startswith(REDACTED):
+            return {"type": "redacted_thinking", "data": part.signature.removeprefix(REDACTED)}
         return {"type": "thinking", "thinking": part.content, "signature": part.signature}
     return _write_media(part)
 

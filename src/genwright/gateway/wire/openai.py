@@ -11,13 +11,31 @@ from typing import Any
 import msgspec
 
 from genwright.errors import Invalid
-from genwright.gateway.types import arguments
+from genwright.gateway.types import REDACTED, arguments
 from genwright.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from genwright.prices import Usage
 
 DIALECT = "openai"
 USAGE = "usage"
 """Name given to a stream's event that holds nothing but the usage."""
+DONE = "done"
+"""And to its end mark."""
+PARAMETERS = frozenset((
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n", "presence_penalty", "frequency_penalty",
+    "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs", "top_logprobs", "logit_bias",
+    "verbosity", "service_tier", "prompt_cache_key", "safety_identifier",
+))  # fmt: skip
+"""What a chat may ask beside messages and tools: the names under which `Call.parameters` holds it."""
+
+
+UNSUPPORTED = "unsupported_field"
+"""Code of an Invalid for a field the provider's dialect cannot say; with `drop_params` it is left out instead."""
+
+
+def unsupported(param: str, service: str = "") -> Invalid:
+    """A field that is right in the caller's dialect and has no counterpart in the provider's."""
+    whose = service or "the dialect this model is reached by"
+    return Invalid(f"{param} has no counterpart in {whose}. Nothing was sent.", code=UNSUPPORTED, param=param)
 
 
 def bad(param: str, message: str) -> Invalid:
@@ -43,9 +61,7 @@ def _read_message(item: dict[str, Any], index: int) -> Message:
     if role not in ("system", "developer", "user", "assistant"):
         raise bad(f"{where}.role", f"{where}.role is {role!r}; it must be system, developer, user, assistant or tool.")
     parts: list[Part] = []
-    reasoning = item.get("reasoning_content") or item.get("reasoning")
-    if isinstance(reasoning, str):
-        parts.append(Reasoning(reasoning))
+    parts += _read_reasoning(item)
     if isinstance(content, str):
         parts.append(Text(content))
     elif isinstance(content, list):
@@ -60,6 +76,46 @@ def _read_message(item: dict[str, Any], index: int) -> Message:
     for number, call in enumerate(calls):
         parts.append(_read_tool_call(call, f"{where}.tool_calls[{number}]"))
     return Message(role, parts, name=item.get("name") or "")
+
+
+def _read_reasoning(item: dict[str, Any]) -> list[Part]:
+    """Reasoning that goes back: with signatures as OpenRouter (reasoning_details) or LiteLLM (thinking_blocks) write them."""
+    blocks = item.get("reasoning_details") or item.get("thinking_blocks")
+    if isinstance(blocks, list) and all(isinstance(block, dict) for block in blocks):
+        return [_read_thought(block) for block in blocks]
+    reasoning = item.get("reasoning_content") or item.get("reasoning")
+    return [Reasoning(reasoning)] if isinstance(reasoning, str) else []
+
+
+def _read_thought(block: dict[str, Any]) -> Reasoning:
+    if isinstance(block.get("data"), str):
+        return Reasoning("", REDACTED + block["data"])
+    text = block.get("text") or block.get("thinking") or block.get("summary") or ""
+    return Reasoning(str(text), str(block.get("signature") or ""))
+
+
+def signature_of(details: list[dict[str, Any]]) -> str:
+    """The signature in a stream's reasoning_details, if one came."""
+    return "".join(_read_thought(block).signature for block in details if isinstance(block, dict))
+
+
+def write_signature(signature: str) -> dict[str, Any]:
+    """An entry of reasoning_details for it."""
+    if signature.startswith(REDACTED):
+        return {"type": "reasoning.encrypted", "data": signature.removeprefix(REDACTED)}
+    return {"type": "reasoning.text", "text": "", "signature": signature}
+
+
+def write_reasoning(parts: list[Part]) -> dict[str, Any]:
+    """reasoning_content for those who read, and reasoning_details where a signature has to come back."""
+    thoughts = [part for part in parts if isinstance(part, Reasoning)]
+    out: dict[str, Any] = {}
+    if text := "".join(part.content for part in thoughts):
+        out["reasoning_content"] = text
+    if any(part.signature for part in thoughts):
+        out["reasoning_details"] = [{**write_signature(part.signature), **({"text": part.content} if part.content else {})}
+                                    for part in thoughts]  # fmt: skip
+    return out
 
 
 def _tool_id(item: dict[str, Any], where: str) -> str:
@@ -203,7 +259,7 @@ def _write_message(message: Message) -> dict[str, Any]:
         out["content"] = "".join(part.content for part in texts) if texts or not calls else None
     if calls:
         out["tool_calls"] = [write_tool_call(call) for call in calls]
-    return out
+    return out | write_reasoning(message.parts)
 
 
 def _write_media(part: Media) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import msgspec
 from genwright.errors import Invalid
 from genwright.gateway import sse
 from genwright.gateway.providers.base import Embedded, stream_error
-from genwright.gateway.types import Answer, Call, Chunk, ToolDelta
+from genwright.gateway.types import REDACTED, Answer, Call, Chunk, ToolDelta
 from genwright.gateway.wire import anthropic as wire
-from genwright.gateway.wire.openai import bad
+from genwright.gateway.wire.openai import UNSUPPORTED, bad, unsupported
 from genwright.messages import Message
 from genwright.prices import Usage
 
@@ -47,11 +47,21 @@ class Anthropic:
                 body["tools"] = wire.write_tools(call.tools)
         else:
             body = translate(call)
+        for name, value in call.overrides.items():
+            _override(body, name, value)
         body["model"] = model
         body.pop("stream", None)
         if stream:
             body["stream"] = True
         return _encode(body)
+
+    def count_request(self, call: Call, model: str) -> bytes:
+        """Of count_tokens: the request without what concerns only its answer."""
+        body = msgspec.json.decode(self.request(call, model, False))
+        return _encode({name: value for name, value in body.items() if name in _COUNTED})
+
+    def counted(self, body: bytes) -> int:
+        return int(msgspec.json.decode(body)["input_tokens"])
 
     def answer(self, body: bytes) -> Answer:
         decoded = msgspec.json.decode(body)
@@ -72,14 +82,21 @@ class Anthropic:
         raise NotImplementedError
 
 
+_COUNTED = frozenset(("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "mcp_servers"))
+
+
 # --- a call of another dialect
 
 
 def translate(call: Call) -> dict[str, Any]:
     """The request body of a neutral call. Raises Invalid naming the first parameter that has no counterpart."""
-    if call.extra:
-        name = next(iter(call.extra))
-        raise _unknown(name)
+    for name in call.extra:
+        raise unsupported(name, _WHOSE)
+    for number, tool in enumerate(call.tools):
+        if "type" in tool:
+            raise bad(
+                f"tools[{number}].type", f"tools[{number}].type: {tool['type']} runs only at its own provider. Nothing was sent."
+            )
     system, messages = wire.write_messages(call.messages)
     body: dict[str, Any] = {"max_tokens": DEFAULT_MAX_TOKENS, "messages": messages}
     if system:
@@ -91,15 +108,23 @@ def translate(call: Call) -> dict[str, Any]:
     for name, value in call.parameters.items():
         put = _PARAMETERS.get(name)
         if put is None:
-            raise bad(
-                name, f"{name} has no counterpart in Anthropic's dialect, which this model is reached by. Nothing was sent."
-            )
+            raise unsupported(name, _WHOSE)
         put(body, name, value)
     return body
 
 
-def _unknown(name: str) -> Invalid:
-    return bad(name, f"{name}: models of Anthropic's dialect have no such parameter. Nothing was sent.")
+_WHOSE = "Anthropic's dialect, which this model is reached by"
+
+
+def _override(body: dict[str, Any], name: str, value: Any) -> None:
+    """Set what the caller's body says, or take it away."""
+    if value is not None:
+        put = _PARAMETERS.get(name)
+        if put is None:
+            raise unsupported(name, _WHOSE)
+        put(body, name, value)
+    elif name not in ("max_tokens", "max_completion_tokens"):  # which is always needed
+        body.pop("stop_sequences" if name == "stop" else name, None)
 
 
 def _same(body: dict[str, Any], name: str, value: Any) -> None:
@@ -108,7 +133,9 @@ def _same(body: dict[str, Any], name: str, value: Any) -> None:
 
 def _temperature(body: dict[str, Any], name: str, value: Any) -> None:
     if value > 1:
-        raise bad(name, f"{name} is {value}; models of Anthropic's dialect take 0 to 1. Nothing was sent.")
+        raise Invalid(
+            f"{name} is {value}; models of Anthropic's dialect take 0 to 1. Nothing was sent.", code=UNSUPPORTED, param=name
+        )
     body[name] = value
 
 
@@ -142,7 +169,11 @@ def _response_format(body: dict[str, Any], name: str, value: Any) -> None:
         schema = value["json_schema"].get("schema")
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}
     elif kind != "text":
-        raise bad(name, f"{name} {kind!r} has no counterpart in Anthropic's dialect: use json_schema. Nothing was sent.")
+        raise Invalid(
+            f"{name} {kind!r} has no counterpart in Anthropic's dialect: use json_schema. Nothing was sent.",
+            code=UNSUPPORTED,
+            param=name,
+        )
 
 
 def _effort(body: dict[str, Any], name: str, value: Any) -> None:
@@ -154,9 +185,7 @@ def _neutral(*values: Any) -> Callable[[dict[str, Any], str, Any], None]:
 
     def check(body: dict[str, Any], name: str, value: Any) -> None:
         if value not in values:
-            raise bad(
-                name, f"{name} has no counterpart in Anthropic's dialect, which this model is reached by. Nothing was sent."
-            )
+            raise unsupported(name, _WHOSE)
 
     return check
 
@@ -203,9 +232,9 @@ class Reader:
         kind = data["type"]
         if kind == "error":
             raise stream_error("the provider", event.data)
+        chunk = Chunk(raw=event.raw, dialect=wire.DIALECT)
         if kind == "message_stop":
-            self.done = True
-        chunk = Chunk(raw=event.data, dialect=wire.DIALECT, event=event.name or kind)
+            self.done, chunk.event = True, "done"
         read = self._reads.get(kind)
         if read is not None:
             read(data, chunk)
@@ -225,7 +254,7 @@ class Reader:
         elif block["type"] == "text":
             chunk.text = block.get("text") or ""
         elif block["type"] == "redacted_thinking":
-            chunk.signature = "redacted:" + block["data"]
+            chunk.signature = REDACTED + block["data"]
 
     def _delta(self, data: dict[str, Any], chunk: Chunk) -> None:
         delta = data["delta"]
