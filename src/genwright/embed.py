@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genwright.errors import Invalid, NeedsExtra
 
@@ -72,6 +72,33 @@ def embed_texts(texts: Sequence[str], *, batch: int = 32) -> np.ndarray:
 def embed_one(text: str) -> np.ndarray:
     """float32 array (384,) of L2 norm 1. Raises as `embed_texts`."""
     return embed_texts([text])[0]
+
+
+class Tokens(NamedTuple):
+    """One text as the model reads it, its marks left out."""
+
+    vector: np.ndarray
+    """float32 (384,) of L2 norm 1: what `embed_one` gives."""
+    ids: np.ndarray
+    """int32 (n,): numbers of the word pieces; the vocabulary is ordered by how common they are, a large number is a rare one."""
+    rows: np.ndarray
+    """float32 (n, 384): each piece in its context, not normalised."""
+
+
+def embed_tokens(text: str) -> Tokens:
+    """The text's vector and those of its word pieces, by one run. Raises as `embed_texts`."""
+    import numpy as np
+
+    _refuse_long([len(_text(text))], _MAX_CHARACTERS, "characters")
+    ids = _encode([text])[0].ids
+    _refuse_long([len(ids)], MAX_TOKENS, "word pieces")
+    vectors, rows = _run([ids], ("embedding", "tokens"))
+    return Tokens(vectors[0], np.asarray(ids[1:-1], np.int32), rows[0, 1:-1])
+
+
+def word_vectors(ids: np.ndarray) -> np.ndarray:
+    """float32 (n, 384): the model's own vectors of word pieces outside any context, not normalised; rows are read from disk."""
+    return _words()[ids]
 
 
 def count_tokens(text: str) -> int:
@@ -130,7 +157,8 @@ def _batches(lengths: list[int], batch: int) -> Iterator[list[int]]:
         start += size
 
 
-def _run(rows: list[list[int]]) -> np.ndarray:
+def _run(rows: list[list[int]], outputs: Sequence[str] = ("embedding",)) -> Any:
+    """The graph's outputs by name; of one name the array itself. `tokens` is (batch, longest, 384), padding included."""
     import numpy as np
 
     ids = np.zeros((len(rows), max(map(len, rows))), np.int32)
@@ -138,7 +166,8 @@ def _run(rows: list[list[int]]) -> np.ndarray:
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row
         mask[index, : len(row)] = 1
-    return _loaded().run(None, {"input_ids": ids, "attention_mask": mask})[0]
+    found = _loaded().run(list(outputs), {"input_ids": ids, "attention_mask": mask})
+    return found[0] if len(outputs) == 1 else found
 
 
 def _encode(texts: Sequence[str]) -> list[Any]:
@@ -166,6 +195,20 @@ def _refuse_long(lengths: list[int], limit: int, unit: str) -> None:
         code="text_too_long",
         texts=[index for index, _ in long],
     )
+
+
+@cache
+def _words() -> np.ndarray:
+    """The table of word pieces inside the weights' file, mapped: only rows that are asked for are read."""
+    import json
+
+    import numpy as np
+
+    weights = weights_path()
+    _check_layout(weights)
+    with weights.open("rb") as file:
+        table = json.loads(file.read(_HEADER_BYTES)[8:])["embeddings.word_embeddings.weight"]
+    return np.memmap(weights, np.float32, "r", _HEADER_BYTES + table["data_offsets"][0], tuple(table["shape"]))
 
 
 @cache

@@ -194,3 +194,21 @@ def test_questions_find_their_paragraphs():
     recall = np.mean([wanted in row for (_, wanted), row in zip(questions, nearest, strict=True)])
     assert len(questions) > 100
     assert recall > 0.9
+
+
+def test_a_text_and_its_pieces_by_one_run():
+    text = "How do I convert 30 km into miles?"
+    found = embed.embed_tokens(text)
+    whole = embed._tokenizer().encode(text).ids
+    assert found.ids.tolist() == whole[1:-1]
+    assert found.rows.shape == (len(whole) - 2, 384)
+    np.testing.assert_allclose(found.vector, embed.embed_one(text), atol=1e-6)
+    rows = embed._run([whole], ("embedding", "tokens"))[1][0]
+    np.testing.assert_array_equal(found.rows, rows[1:-1])
+    mean = rows.mean(0)
+    np.testing.assert_allclose(mean / np.linalg.norm(mean), found.vector, atol=1e-5)
+    table = tensors()["embeddings.word_embeddings.weight"]
+    np.testing.assert_array_equal(embed.word_vectors(found.ids), table[whole[1:-1]])
+    with pytest.raises(Invalid, match="word pieces"):
+        embed.embed_tokens("a " * embed.MAX_TOKENS)
+    assert embed.embed_tokens("").rows.shape == (0, 384)
