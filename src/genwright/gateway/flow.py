@@ -127,6 +127,7 @@ class Flow:
         call = await attempt.reserve(call)
         attempt.sent = True
         answer = await endpoint.complete(call, attempt.model)
+        _note_dropped(attempt, call)
         if rails is not None:
             answer = rails.after(answer)
         answer = await attempt.finish(answer)
@@ -249,6 +250,7 @@ class Flow:
                 async for received in chunks:
                     if not attempt.first_chunk_ns:
                         attempt.first_chunk()
+                        _note_dropped(attempt, call)
                     chunk = received if held is None else held.feed(received)
                     if chunk is None:
                         continue
@@ -383,8 +385,7 @@ def _for(call: Call, candidate: Candidate) -> Call:
     changes: dict[str, Any] = {}
     if candidate.parameters:
         changes["parameters"] = _over(call.parameters, candidate.parameters)
-        if call.wire is not None:
-            changes["wire"] = msgspec.structs.replace(call.wire, body=_over(call.wire.body, candidate.parameters))
+        changes["overrides"] = {**call.overrides, **candidate.parameters}  # for the caller's own body, too
     limits = [limit for limit in (candidate.timeout_s, call.timeout_s) if limit]
     if call.deadline:
         limits.append(call.deadline - clock.monotonic())
@@ -398,6 +399,12 @@ def _for(call: Call, candidate: Candidate) -> Call:
 def _over(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """`own` laid over `given`; None takes one away."""
     return {name: value for name, value in {**given, **own}.items() if own.get(name, value) is not None}
+
+
+def _note_dropped(attempt: Attempt, call: Call) -> None:
+    """Fields that were left out with the caller's leave."""
+    if call.told is not None and call.told.dropped:
+        attempt.span.set("genwright.dropped", call.told.dropped)
 
 
 def _tell(call: Call, admission: Any) -> None:
