@@ -23,6 +23,7 @@ from genwright.blobs import Blobs
 from genwright.datasets.service import Datasets
 from genwright.errors import Error, Forbidden, Invalid, TooLarge, Unauthenticated, Unavailable
 from genwright.evals.service import Evals
+from genwright.gateway.media.service import Media
 from genwright.gateway.service import Gateway, operator_hosts
 from genwright.guardrails.service import Guardrails
 from genwright.http import Http
@@ -73,6 +74,7 @@ class House:
         self.gateway = Gateway(
             self.databases, self.http, self.registry, self.tracing, self.guardrails, self.access, self.secrets, settings
         )
+        self.gateway.media = Media(self.gateway, registry_db, self.blobs, Blobs(home / "files"), self.jobs, self.access)
         self.retrieval = Retrieval(registry_db, self.registry, self.tracing, self.gateway, self.blobs, self.jobs, settings)
         self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)
         self.datasets = Datasets(self.registry, self.blobs, self.tracing)

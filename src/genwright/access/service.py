@@ -107,7 +107,7 @@ class Access:
             return self._local_actor
         actor = await self._database.read(store.actor_by_id, scope, actor_id)
         if actor is None:
-            raise Unauthenticated(f"'{actor_id}', who began this, may do nothing here any more. It stopped; what was done is kept.")
+            raise Unauthenticated(f"'{actor_id}', who began this, may do nothing here now. It stopped; what was done is kept.")
         return actor
 
     def _remembered(self, code: str) -> Actor | None:

@@ -107,9 +107,10 @@ class Attempt:
             span_set(name, value)
         self.span.input = call.messages
 
-    async def reserve(self, call: Call, texts: list[Any] | None = None) -> Call:
-        """Put the worst case aside where a budget covers the caller; the call with its output cap. `texts`: to be embedded.
+    async def reserve(self, call: Call, texts: list[Any] | None = None, most: Usage | None = None) -> Call:
+        """Put the worst case aside where a budget covers the caller; the call with its output cap.
 
+        `texts`: to be embedded. `most`: the worst case of what is neither chat nor embedding, units included.
         Raises RateLimited (budget_exceeded, rate_limit_exceeded), Invalid (no_price), Unavailable where the ledger is away.
         """
         self._call, desk, plan = call, self._desk, self._admission.plan
@@ -122,14 +123,17 @@ class Attempt:
         if reserved is None:
             return call
         if reserved.hard:
-            call, output_tokens = (call, 0) if texts is not None else self._capped(call)
-            bounds = Bounds(
-                worst.input_bound(call, texts),
-                output_tokens,
-                lambda: worst.input_counted(call, name, bounds.input_tokens, texts),
-                self._dearest,
-                self._as_lost,
-            )
+            if most is not None:
+                bounds = self._bounds_of(most)
+            else:
+                call, output_tokens = (call, 0) if texts is not None else self._capped(call)
+                bounds = Bounds(
+                    worst.input_bound(call, texts),
+                    output_tokens,
+                    lambda: worst.input_counted(call, name, bounds.input_tokens, texts),
+                    self._dearest,
+                    self._as_lost,
+                )
             try:
                 await reserved.take(desk.book, bounds, now_ns)
             except Unavailable:
@@ -139,6 +143,17 @@ class Attempt:
                 desk.watch()
         self._reserved = reserved
         return call
+
+    def _bounds_of(self, most: Usage) -> Bounds:
+        price = self._price(most)
+        cost = None if price is None else price.nano_usd
+        return Bounds(
+            most.input_tokens,
+            most.output_tokens,
+            lambda: most.input_tokens,
+            lambda *_: cost,
+            lambda *_: self._row("lost", most, cost or 0, True, "reserved"),
+        )
 
     def _capped(self, call: Call) -> tuple[Call, int]:
         """The call with a cap on its output, its own or the key's, and the output tokens that allows."""
@@ -209,7 +224,7 @@ class Attempt:
         got = collected or Collected()
         text = got.text()
         usage, estimated = got.usage, False
-        if not got.finish and (text or (sent and _unsure(error))):
+        if (not got.finish or usage is None) and (text or (sent and _unsure(error))):
             counted, estimated = await self._count(text), True
             # Some providers (Anthropic) say at the beginning what they read: only what they wrote is counted then.
             usage = counted if usage is None else msgspec.structs.replace(usage, output_tokens=counted.output_tokens)

@@ -39,6 +39,8 @@ from genwright.prices import Usage
 if TYPE_CHECKING:
     import numpy as np
 
+    from genwright.gateway.media.service import Media
+
 __all__ = ["Answer", "Call", "Chunk", "Gateway", "operator_hosts"]
 
 EMBEDDED_SHOWN = 8
@@ -65,9 +67,9 @@ class Gateway:
         self.health = Health()
         self.router = Router(databases["registry"], registry, self.health)
         self.router.means.ask = self.complete
-        self.flow = Flow(
-            Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health)
-        )
+        self.flow = Flow(Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health))
+        self.media: Media | None = None
+        """Images, audio, rerank, files, batches, videos: set where there are blobs and jobs."""
         self.targets: dict[str, Target] = {}
         """What is reached by a first name other than a provider's: app."""
         from genwright.gateway.asgi import Faces
@@ -170,7 +172,20 @@ class Gateway:
             models, problem = [], error.message
         return ProviderTest(name, not problem, (clock.perf_ns() - start) / 1e6, models[:200], problem)
 
+    async def endpoint(self, actor: Actor, provider: str) -> Endpoint:
+        """The provider itself, for what is no call: asking after a video, fetching it."""
+        return await self._directory.endpoint(actor.scope, provider)
+
     # -- what was used
+
+    async def refund(self, actor: Actor, trace_id: str, operation: str) -> None:
+        """Book back what this operation of a trace cost: its provider made nothing. Rows are added, never changed."""
+        await self.flush()
+        for row in await self._ledger_database.read(store.attempts_of, actor.scope, trace_id):
+            if row.operation == operation and row.status == "ok" and row.nano_usd:
+                back = {name: -value for name, value in (row.units or {}).items()}
+                changes = {"id": row.id + "_back", "at_ns": clock.now_ns(), "status": "refunded", "nano_usd": -row.nano_usd}
+                self.money.book.book(msgspec.structs.replace(row, **changes, units=back or None))
 
     async def usage(self, actor: Actor, since_ns: int = 0, until_ns: int = 0) -> list[UsageLine]:
         """Ledger sums by provider and model."""

@@ -30,7 +30,7 @@ class Served(NamedTuple):
     usage: Usage | None
     """None: the provider did not say, and it cannot be seen in the answer."""
     model: str = ""
-    output: list[Message] = []
+    output: tuple[Message, ...] = ()
 
 
 class Operation(NamedTuple):
@@ -43,19 +43,21 @@ class Operation(NamedTuple):
     """What the span shows of the request."""
     served: Callable[[Any, str, bytes], Served]
     """(asked, content type, body of the answer)."""
+    most: Callable[[Any], Usage]
+    """What it can use at most, for a budget's reservation."""
     form: bool = False
 
 
 def check(operation: Operation, asked: Asked) -> str:
     """The model's name. Raises Invalid naming the field that is missing or wrong."""
     for name in ("model", *operation.required):
-        value = _field(asked, name)
+        value = field(asked, name)
         if value is None or value in ("", []):
             raise bad(name, f"{name} is needed. Nothing was sent.")
-    model = _field(asked, "model")
+    model = field(asked, "model")
     if not isinstance(model, str):
         raise bad("model", "model must be a text. Nothing was sent.")
-    if str(_field(asked, "stream")).lower() == "true" or _field(asked, "stream_format") == "sse":
+    if str(field(asked, "stream")).lower() == "true" or field(asked, "stream_format") == "sse":
         raise bad("stream", "This operation is answered whole here, not streamed. Nothing was sent; leave out `stream`.")
     return model
 
@@ -67,7 +69,8 @@ def encode(asked: Asked, model: str) -> tuple[str, bytes]:
     return "application/json", msgspec.json.encode({**asked, "model": model})
 
 
-def _field(asked: Asked, name: str) -> Any:
+def field(asked: Asked, name: str) -> Any:
+    """A field of the request: a text or a file of a form, anything of a JSON body; None where it is missing."""
     if isinstance(asked, Form):
         return asked.text(name) or asked.file(name) or asked.file(name + "[]")
     return asked.get(name)
@@ -78,7 +81,7 @@ def _field(asked: Asked, name: str) -> Any:
 
 def _prompt(asked: Asked) -> list[Message]:
     files = [_media(file) for file in asked.files] if isinstance(asked, Form) else []
-    return [Message("user", [Text(str(_field(asked, "prompt") or "")), *files])]
+    return [Message("user", [Text(str(field(asked, "prompt") or "")), *files])]
 
 
 def _speech(asked: dict[str, Any]) -> list[Message]:
@@ -118,12 +121,12 @@ def _images(asked: Asked, content_type: str, body: bytes) -> Served:
     shown = [Media("image", kind, item.get("b64_json") or "", item.get("url") or "") for item in items]
     said = answer.get("usage") or {}
     usage = Usage(said.get("input_tokens") or 0, said.get("output_tokens") or 0, units={"image": len(items)})
-    return Served(usage, answer.get("model") or "", [Message("assistant", list(shown))])
+    return Served(usage, answer.get("model") or "", (Message("assistant", list(shown)),))
 
 
 def _spoken(asked: dict[str, Any], content_type: str, body: bytes) -> Served:
     audio = Media("audio", content_type.partition(";")[0], base64.b64encode(body).decode())
-    return Served(Usage(units={"character": len(str(asked["input"]))}), "", [Message("assistant", [audio])])
+    return Served(Usage(units={"character": len(str(asked["input"]))}), "", (Message("assistant", [audio]),))
 
 
 def _heard(asked: Form, content_type: str, body: bytes) -> Served:
@@ -140,7 +143,7 @@ def _heard(asked: Form, content_type: str, body: bytes) -> Served:
     else:
         seconds = said.get("seconds") or answer.get("duration") or wav_seconds(asked.files[0].data if asked.files else b"")
         usage = Usage(units={"audio_second": float(seconds)}) if seconds else None
-    return Served(usage, "", [Message("assistant", [Text(str(answer.get("text") or ""))])])
+    return Served(usage, "", (Message("assistant", [Text(str(answer.get("text") or ""))]),))
 
 
 def _ranked(asked: dict[str, Any], content_type: str, body: bytes) -> Served:
@@ -150,7 +153,41 @@ def _ranked(asked: dict[str, Any], content_type: str, body: bytes) -> Served:
     tokens = said.get("prompt_tokens") or said.get("total_tokens") or billed.get("input_tokens") or 0
     usage = Usage(int(tokens), units={"search": billed.get("search_units") or 1})
     text = msgspec.json.encode([{"index": r["index"], "score": r["relevance_score"]} for r in answer["results"]]).decode()
-    return Served(usage, answer.get("model") or "", [Message("assistant", [Text(text)])])
+    return Served(usage, answer.get("model") or "", (Message("assistant", [Text(text)]),))
+
+
+# -- what it can come to
+
+
+IMAGE_TOKENS = 8_192
+"""Of one image made or read, at most (gpt-image-1 documents up to 6,240 made)."""
+SLOWEST_AUDIO = 1_000
+"""Bytes a second that no usual voice codec goes below (8 kbit/s): a longest time for audio of unknown kind."""
+
+
+def _most_images(asked: Asked) -> Usage:
+    count = int(field(asked, "n") or 1) if str(field(asked, "n") or 1).isdigit() else 10
+    files = len(asked.files) if isinstance(asked, Form) else 1
+    text = len(str(field(asked, "prompt") or "").encode())
+    return Usage(text + 64 + files * IMAGE_TOKENS, count * IMAGE_TOKENS, units={"image": count})
+
+
+def _most_speech(asked: dict[str, Any]) -> Usage:
+    text = str(asked["input"])
+    size = len(text.encode()) + len(str(asked.get("instructions") or "").encode())
+    return Usage(size + 64, 8 * len(text) + 64, units={"character": len(text)})
+
+
+def _most_heard(asked: Form) -> Usage:
+    seconds = sum(wav_seconds(file.data) or len(file.data) / SLOWEST_AUDIO for file in asked.files)
+    text = len(asked.text("prompt").encode())
+    return Usage(round(seconds * 25) + text + 64, round(seconds * 25) + 64, units={"audio_second": seconds})
+
+
+def _most_ranked(asked: dict[str, Any]) -> Usage:
+    query = len(str(asked["query"]).encode())
+    sizes = [len(document_text(document).encode()) for document in asked["documents"]]
+    return Usage(sum(sizes) + query * (len(sizes) + 1) + 64, units={"search": -(-len(sizes) // 100) or 1})
 
 
 def wav_seconds(data: bytes) -> float:
@@ -163,12 +200,12 @@ def wav_seconds(data: bytes) -> float:
 OPERATIONS = {
     operation.verb: operation
     for operation in (
-        Operation("image_generation", "images", ("prompt",), _prompt, _images),
-        Operation("image_edit", "image_edits", ("image", "prompt"), _prompt, _images, form=True),
-        Operation("speech", "speech", ("input", "voice"), _speech, _spoken),
-        Operation("transcription", "transcriptions", ("file",), _audio, _heard, form=True),
-        Operation("translation", "translations", ("file",), _audio, _heard, form=True),
-        Operation("rerank", "rerank", ("query", "documents"), _documents, _ranked),
+        Operation("image_generation", "images", ("prompt",), _prompt, _images, _most_images),
+        Operation("image_edit", "image_edits", ("image", "prompt"), _prompt, _images, _most_images, form=True),
+        Operation("speech", "speech", ("input", "voice"), _speech, _spoken, _most_speech),
+        Operation("transcription", "transcriptions", ("file",), _audio, _heard, _most_heard, form=True),
+        Operation("translation", "translations", ("file",), _audio, _heard, _most_heard, form=True),
+        Operation("rerank", "rerank", ("query", "documents"), _documents, _ranked, _most_ranked),
     )
 }
 PATHS = {

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from genwright.errors import Missing
+import msgspec
+
+from genwright.errors import Invalid, Missing
 from genwright.gateway.providers import table
 from genwright.gateway.providers.base import Embedded
 from genwright.gateway.types import Answer, Call, Chunk
@@ -37,6 +39,12 @@ class Local:
     async def embed(self, model: str, texts: Sequence[Any], options: dict[str, Any]) -> Embedded:
         return await asyncio.to_thread(self._model(model, "embed").embed, texts, options)
 
+    async def serve(self, verb: str, model: str, content_type: str, body: bytes, timeout_s: float = 0.0) -> tuple[str, bytes]:
+        """Rerank by the embedding model's cosine; nothing else of this kind runs here."""
+        if verb != "rerank":
+            raise Invalid(f"No local model does {verb}. Nothing was done.", code="unsupported_operation", param="model")
+        return "application/json", await asyncio.to_thread(self._model(model, "rerank").rerank, msgspec.json.decode(body))
+
     async def models(self) -> list[str]:
         return table.LOCAL.names()
 
@@ -48,6 +56,7 @@ class Local:
                 raise Missing(message, code="model_not_found", param="model")
             self._models[name] = table.LOCAL.make(name)
         if not hasattr(self._models[name], verb):
-            other = {"answer": "makes embeddings and answers no chats", "embed": "answers chats and makes no embeddings"}[verb]
+            other = {"answer": "makes embeddings and answers no chats", "embed": "answers chats and makes no embeddings",
+                     "rerank": "ranks nothing"}[verb]
             raise Missing(f"local/{name} {other}.", code="model_not_found", param="model")
         return self._models[name]
