@@ -76,5 +76,5 @@ async def attempts(request: Request, trace_id: str, actor: Actor = Depends(needs
 
 
 router.routes.extend(reports.router.routes)
-router.include_router(routing.router)
+router.routes.extend(routing.router.routes)
 router.routes.extend(money.router.routes)

@@ -13,7 +13,7 @@ from genwright.gateway.routing.router import Router
 from genwright.gateway.routing.sample import Sample
 from genwright.web.api import read_body, reply
 
-router = APIRouter(tags=["gateway"])
+router = APIRouter(prefix="/api/gateway", tags=["gateway"])
 
 
 class PutRoute(msgspec.Struct, frozen=True):

@@ -37,6 +37,8 @@ class Means(msgspec.Struct):
     """async (actor, call) → Answer: a judge model."""
     measure: Any = None
     """async (metric, call, answer) → float: a metric of evaluations."""
+    learned: Any = None
+    """Fitted routers (gateway/learned/readings.py): `await read(scope, weights, text)`, `saw(scope, weights, reading, far)`."""
 
 
 class Trip:
@@ -56,6 +58,8 @@ class Trip:
         self.exposures: dict[str, str] = {}
         self.escalations: list[dict[str, Any]] = []
         self.skipped: list[dict[str, str]] = []
+        self.marks: dict[str, Any] = {}
+        """Further attributes of the route's span."""
         self._steps: Steps | None = root.walk(self, "root")
         self._begun = self._retry = False
 
@@ -129,7 +133,7 @@ class Trip:
             found["genwright.escalations"] = self.escalations
         if self.skipped:
             found["genwright.route_skipped"] = self.skipped[:50]
-        return found
+        return found | self.marks
 
     # -- asked by nodes
 
@@ -180,6 +184,7 @@ class Trip:
         beside = Trip.__new__(Trip)
         beside.__dict__.update(self.__dict__)
         beside.dry, beside.notes, beside.skipped, beside.escalations, beside.exposures = True, [], [], [], {}
+        beside.marks = {}
         beside.failures, beside._steps = 0, None
         return beside
 
