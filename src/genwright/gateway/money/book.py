@@ -58,7 +58,12 @@ class Book:
         if not self._asking:
             self._asking = True
             asyncio.get_running_loop().call_soon(self._ask)
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and future.exception() is None and future.result() is None:
+                self.give_back(hold)  # given in the moment in which nobody waited any more
+            raise
 
     def _ask(self) -> None:
         asked, self._asked = self._asked, []

@@ -83,16 +83,21 @@ class Rule:
             async with self._lock:  # one transaction for all who wait
                 if self.left >= amount:
                     break
-                begins_ns = self.begins_ns
-                granted, free = await book.lease(self.move(leased=amount - self.left), self.limit.amount, SHARE)
-                if begins_ns != self.begins_ns:
-                    continue  # the window ended meanwhile, and what was granted with it
-                self.left += granted
-                self.free = free
-                if self.left < amount:
+                # shielded: what the ledger hands out is ours, even if who asked is gone
+                if not await asyncio.shield(asyncio.ensure_future(self._more(book, amount))):
                     return None
         self.left -= amount
         return self.begins_ns
+
+    async def _more(self, book: Book, amount: int) -> bool:
+        """Ask the ledger for more. True where asking the lease again may help."""
+        begins_ns = self.begins_ns
+        granted, free = await book.lease(self.move(leased=amount - self.left), self.limit.amount, SHARE)
+        if begins_ns != self.begins_ns:
+            return True  # the window ended meanwhile, and what was granted with it
+        self.left += granted
+        self.free = free
+        return self.left >= amount
 
     def put_back(self, amount: int, window_ns: int, book_it: list[Move]) -> None:
         """Return what was drawn and not used: to the lease, or to the counter where little is left or the window is over."""
