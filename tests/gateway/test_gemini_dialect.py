@@ -67,7 +67,7 @@ def test_parallel_calls_without_ids_get_some_that_differ():
 
 
 def test_a_stream_of_signed_parallel_calls():
-    collected, chunks, done = replay("stream-signed-tools.sse")
+    collected, _, done = replay("stream-signed-tools.sse")
     assert done
     [message] = collected.messages()
     calls = message.tool_calls
@@ -86,7 +86,7 @@ def test_a_stream_of_signed_parallel_calls():
 
 
 def test_a_stream_of_thoughts():
-    collected, chunks, done = replay("stream-thoughts.sse")
+    collected, _, done = replay("stream-thoughts.sse")
     assert done
     [message] = collected.messages()
     assert message.text.startswith("Here is a cozy, calming")
@@ -98,7 +98,7 @@ def test_a_stream_of_thoughts():
 
 
 def test_a_plain_stream():
-    collected, chunks, done = replay("stream-text.sse")
+    collected, _, done = replay("stream-text.sse")
     assert done
     assert collected.finish == "stop"
     assert collected.text()
@@ -149,7 +149,8 @@ def test_what_is_no_answer_is_not_taken_for_one():
 def test_log_probabilities():
     item = {"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP", "logprobsResult": {
         "chosenCandidates": [{"token": "a", "logProbability": -0.1}],
-        "topCandidates": [{"candidates": [{"token": "a", "logProbability": -0.1}, {"token": "b", "logProbability": -2}]}]}}  # fmt: skip
+        "topCandidates": [{"candidates": [
+            {"token": "a", "logProbability": -0.1}, {"token": "b", "logProbability": -2}]}]}}  # fmt: skip
     answer = Gemini().answer(json.dumps({"candidates": [item]}).encode())
     assert answer.logprobs == [[{"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": [
         {"token": "a", "logprob": -0.1, "bytes": [97]}, {"token": "b", "logprob": -2, "bytes": [98]}]}]]  # fmt: skip
@@ -223,11 +224,16 @@ def test_strict_tools_are_validated():
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"parameters": {"logit_bias": {"1": 1}}}, "logit_bias"), ({"parameters": {"parallel_tool_calls": False}}, "parallel_tool_calls"),
-     ({"parameters": {"response_format": {"type": "grammar"}}}, "response_format"), ({"extra": {"store": True}}, "store"),
-     ({"parameters": {"reasoning_effort": "xhigh"}}, "reasoning_effort"), ({"parameters": {"service_tier": "flex"}}, "service_tier"),
-     ({"parameters": {"verbosity": "low"}}, "verbosity")],
-)  # fmt: skip
+    [
+        ({"parameters": {"logit_bias": {"1": 1}}}, "logit_bias"),
+        ({"parameters": {"parallel_tool_calls": False}}, "parallel_tool_calls"),
+        ({"parameters": {"response_format": {"type": "grammar"}}}, "response_format"),
+        ({"parameters": {"reasoning_effort": "xhigh"}}, "reasoning_effort"),
+        ({"parameters": {"service_tier": "flex"}}, "service_tier"),
+        ({"parameters": {"verbosity": "low"}}, "verbosity"),
+        ({"extra": {"store": True}}, "store"),
+    ],
+)
 def test_what_gemini_cannot_do_is_refused_by_its_name(changes, field):
     with pytest.raises(Invalid) as refused:
         body(Call("m", [user("x")], **changes))

@@ -53,11 +53,13 @@ Events = list[tuple[bytes, int]]
 
 
 class Dialect(NamedTuple):
-    """body(answer), events(answer, request), error(status, message)."""
+    """body(answer), events(answer, request), error(status, message); plain(request) → {"system", "messages", "max_tokens"}."""
 
     body: Callable[[Answer], bytes]
     events: Callable[[Answer, dict[str, Any]], Events]
     error: Callable[[int, str], bytes]
+    plain: Callable[[dict[str, Any]], dict[str, Any]] = lambda request: request
+    stream_type: str = "text/event-stream"
 
 
 def pieces(text: str) -> list[str]:

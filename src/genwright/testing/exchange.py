@@ -47,9 +47,9 @@ class Exchange:
         finally:
             watcher.cancel()
 
-    async def plain(self, body: bytes, status: int = 200, headers: Headers = ()) -> None:
-        """A whole JSON body."""
-        await self._start(status, "application/json", (*headers, ("content-length", str(len(body)))))
+    async def plain(self, body: bytes, status: int = 200, headers: Headers = (), content_type: str = "application/json") -> None:
+        """A whole body."""
+        await self._start(status, content_type, (*headers, ("content-length", str(len(body)))))
         await self._write(body, more=False)
 
     async def error(self, dialect: Dialect, status: int, message: str, headers: Headers = ()) -> None:
@@ -129,7 +129,7 @@ class Exchange:
         if kind == "reset" and last == -1:
             self._call.outcome = "reset"
             return self._reset()
-        await self._start(200, "text/event-stream", (*headers, ("cache-control", "no-cache")))
+        await self._start(200, dialect.stream_type, (*headers, ("cache-control", "no-cache")))
         self._bill(answer, 0)
         for event, tokens in dialect.events(answer, self._call.body):
             if self._call.events_sent == last:

@@ -1,4 +1,4 @@
-"""The scripted provider: a real HTTP server that speaks OpenAI and Anthropic and keeps an exact ledger of what it billed.
+"""The scripted provider: a real HTTP server that speaks OpenAI, Anthropic, Gemini and Bedrock, with an exact ledger of its bill.
 
 The oracle of the money and gateway tests: what it says it was asked, generated and delivered is the truth that our ledger is
 compared with. It shares no code with the gateway. `with ScriptedProvider() as p:` serves on a free port of 127.0.0.1;
@@ -22,8 +22,9 @@ from typing import Any
 
 import msgspec
 
-from genwright.testing import dialects
+from genwright.testing import clouds, dialects
 from genwright.testing.dialects import Answer, Dialect, ToolCall, count
+from genwright.testing.media import Media
 
 __all__ = ["Call", "Fault", "Reply", "ScriptedProvider", "ToolCall"]
 
@@ -100,7 +101,10 @@ class Call:
 
     id: int
     path: str
+    """Decoded; `raw_path` and `query` as they were on the wire."""
     headers: dict[str, str]
+    raw_path: str = ""
+    query: str = ""
     body: Any = None
     model: str = ""
     stream: bool = False
@@ -108,6 +112,8 @@ class Call:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    units: dict[str, float] = field(default_factory=dict)
+    """Billed beside tokens: images, seconds …"""
     events_sent: int = 0
     bytes_sent: int = 0
     hung_up: bool = False
@@ -127,6 +133,7 @@ class ScriptedProvider:
         self.models = list(models)
         self.api_key = api_key
         self.calls: list[Call] = []
+        self.media = Media()
         self._port = port
         self._lock = threading.Lock()
         self._scripts: dict[str | None, _Script] = {}
@@ -191,7 +198,8 @@ class ScriptedProvider:
             await _answer(send, 200, payload)
             return
         with self._lock:
-            call = Call(len(self.calls) + 1, scope["path"], headers)
+            raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+            call = Call(len(self.calls) + 1, scope["path"], headers, raw_path, scope.get("query_string", b"").decode("latin-1"))
             self.calls.append(call)
         from genwright.testing.exchange import Exchange
 
@@ -203,36 +211,78 @@ class ScriptedProvider:
                 call.outcome = "hung_up" if call.hung_up else "complete"
 
     async def _dispatch(self, exchange: Any, call: Call, body: bytes, method: str) -> None:
-        dialect = _DIALECTS.get(call.path, dialects.OPENAI)
-        key = call.headers.get("x-api-key") or call.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.api_key is not None and key != self.api_key:
+        found = clouds.find(call.path)
+        dialect = found.dialect if found is not None else _DIALECTS.get(call.path, dialects.OPENAI)
+        if found is not None and found.verb == "token" and method == "POST":
+            await exchange.plain(msgspec.json.encode({"access_token": f"{clouds.TOKEN}-{call.id}", "expires_in": 3600}))
+            call.body = body.decode()
+        elif not self._admits(call, method, body):
             await exchange.error(dialect, 401, "wrong API key")
+        elif found is not None and found.verb == "models" and method == "GET":
+            await exchange.plain(clouds.models(dialect, self.models))
         elif call.path == "/v1/models" and method == "GET":
             await exchange.plain(dialects.models(self.models))
-        elif method != "POST" or (call.path not in _DIALECTS and call.path != "/v1/embeddings"):
+        elif method != "POST" or (found is None and call.path not in _DIALECTS and call.path != "/v1/embeddings"):
             await exchange.error(dialect, 404, f"no such route: {method} {call.path}")
         else:
-            await self._complete(exchange, call, body, dialect)
+            await self._complete(exchange, call, body, dialect, found)
 
-    async def _complete(self, exchange: Any, call: Call, body: bytes, dialect: Dialect) -> None:
+    def _admits(self, call: Call, method: str, body: bytes) -> bool:
+        """The key in any dialect's header, a token given out by /token, or a signature made with the key as its secret."""
+        if self.api_key is None:
+            return True
+        headers = call.headers
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        key = headers.get("x-api-key") or headers.get("x-goog-api-key") or headers.get("api-key") or bearer
+        return key == self.api_key or key.startswith(clouds.TOKEN) or clouds.signed(self.api_key, call, method, body)
+
+    async def _serve(self, exchange: Any, call: Call, method: str, body: bytes, dialect: Dialect) -> None:
+        """Images, audio, rankings, videos; a scripted status comes first."""
+        item = self._next(call.model) if method == "POST" else None
+        fault = item if isinstance(item, Fault) else item.fault if item is not None else None
+        if fault is not None:
+            await exchange.error(dialect, fault.code or 500, fault.message, fault.headers)
+            return
+        try:
+            made = self.media.answer(method, call.path, call.headers.get("content-type", ""), body)
+        except (KeyError, ValueError, TypeError, EOFError) as error:
+            await exchange.error(dialect, 400 if method == "POST" else 404, f"the request cannot be answered: {error!r}")
+            return
+        call.model, call.units, kind, data = made
+        await exchange.plain(data, headers=(), content_type=kind)
+
+    async def _complete(self, exchange: Any, call: Call, body: bytes, dialect: Dialect, found: clouds.Found | None) -> None:
+        embeds = call.path == "/v1/embeddings" or (found is not None and found.verb == "embeddings")
+        texts: list[str] = []
+        plain: dict[str, Any] = {}
+        size = 0
         try:
             request = call.body = msgspec.json.decode(body)
-            call.model, call.stream = request["model"], bool(request.get("stream"))
-            texts = dialects.embedding_inputs(request) if call.path == "/v1/embeddings" else []
-            if call.path != "/v1/embeddings" and not all(isinstance(m, dict) for m in request["messages"]):
-                raise TypeError("messages are not objects")
+            call.model = found.model if found is not None else request["model"]
+            call.stream = found.verb == "stream" if found is not None else bool(request.get("stream"))
+            if embeds and found is not None:
+                texts, size = clouds.embedding_texts(found, request)
+            elif embeds:
+                texts = dialects.embedding_inputs(request)
+            else:
+                plain = dialect.plain(request.get("generateContentRequest", request))
+                if not all(isinstance(m, dict) for m in plain["messages"]):
+                    raise TypeError("messages are not objects")
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
             await exchange.error(dialect, 400, f"the request cannot be read: {error!r}")
+            return
+        if found is not None and found.verb == "count":
+            await exchange.plain(msgspec.json.encode({"totalTokens": _asked(plain)}))
             return
         item = self._next(call.model)
         reply = item if isinstance(item, Reply) else Reply()
         fault = item if isinstance(item, Fault) else reply.fault
-        if call.path == "/v1/embeddings":
-            payload, tokens = dialects.embeddings(request, texts)
+        if embeds:
+            payload, tokens = clouds.embeddings(request, texts, size) if found else dialects.embeddings(request, texts)
             answer = Answer("emb", call.model, "", reply.input_tokens if reply.input_tokens is not None else tokens, 0)
             await exchange.deliver(dialect, answer, fault, reply.headers, payload)
         else:
-            await exchange.deliver(dialect, _answer_for(call, reply, request), fault, reply.headers)
+            await exchange.deliver(dialect, _answer_for(call, reply, plain), fault, reply.headers)
 
     def _next(self, model: str) -> Reply | Fault:
         with self._lock:
@@ -271,13 +321,15 @@ def _answer_for(call: Call, reply: Reply, request: dict[str, Any]) -> Answer:
     if limit is not None and reply.output_tokens is None and count(text) > limit:
         text, finish = "".join(dialects.pieces(text)[:limit]), "length"
     output = dialects.output_tokens(text, reply.tool_calls) if reply.output_tokens is None else reply.output_tokens
-    asked = (
-        count([request.get("system"), [m.get("content") for m in messages]]) if reply.input_tokens is None else reply.input_tokens
-    )
+    asked = _asked(request) if reply.input_tokens is None else reply.input_tokens
     prefix = "msg" if call.path == "/v1/messages" else "chatcmpl"
     return Answer(
         f"{prefix}-{call.id}", call.model, text, asked, output, reply.cached_tokens, reply.tool_calls, reply.finish or finish
     )
+
+
+def _asked(request: dict[str, Any]) -> int:
+    return count([request.get("system"), [message.get("content") for message in request["messages"]]])
 
 
 def _text(messages: list[dict[str, Any]]) -> str:

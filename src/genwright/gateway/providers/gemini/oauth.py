@@ -110,8 +110,8 @@ def _load(pem: str) -> Any:
 
 
 def _wrong(why: str) -> Invalid:
-    return Invalid(f"This credential cannot be used: {why}. Nothing was stored. Give the JSON file as Google made it, or an API key.",
-                   field="api_key")  # fmt: skip
+    message = f"This credential cannot be used: {why}. Nothing was stored. Give the JSON file as Google made it, or an API key."
+    return Invalid(message, field="api_key")
 
 
 def _encoded(value: dict[str, Any]) -> str:
