@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genwright.errors import Error, Missing, Unauthenticated, Upstream
 from genwright.gateway.exchange import Exchange, Gone, Headers
+from genwright.gateway.media.operations import PATHS
 from genwright.gateway.providers.base import Refused
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Route(NamedTuple):
 
 
 _CHAT = "genwright.gateway.faces.handlers"
+_MEDIA = "genwright.gateway.media.face"
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/chat/completions", f"{_CHAT}:chat"),
     Route("POST", "/v1/messages", f"{_CHAT}:messages", "anthropic"),
@@ -42,6 +44,21 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/embeddings", f"{_CHAT}:embeddings"),
     Route("GET", "/v1/models", f"{_CHAT}:models"),
     Route("GET", "/v1/models/{model:path}", f"{_CHAT}:model"),
+    *(Route("POST", path, f"{_MEDIA}:operation") for path in PATHS),
+    Route("POST", "/v1/files", f"{_MEDIA}:put_file"),
+    Route("GET", "/v1/files", f"{_MEDIA}:files"),
+    Route("GET", "/v1/files/{id}", f"{_MEDIA}:file"),
+    Route("GET", "/v1/files/{id}/content", f"{_MEDIA}:file_content"),
+    Route("DELETE", "/v1/files/{id}", f"{_MEDIA}:delete_file"),
+    Route("POST", "/v1/batches", f"{_MEDIA}:put_batch"),
+    Route("GET", "/v1/batches", f"{_MEDIA}:batches"),
+    Route("GET", "/v1/batches/{id}", f"{_MEDIA}:batch"),
+    Route("POST", "/v1/batches/{id}/cancel", f"{_MEDIA}:cancel_batch"),
+    Route("POST", "/v1/videos", f"{_MEDIA}:put_video"),
+    Route("GET", "/v1/videos", f"{_MEDIA}:videos"),
+    Route("GET", "/v1/videos/{id}", f"{_MEDIA}:video"),
+    Route("GET", "/v1/videos/{id}/content", f"{_MEDIA}:video_content"),
+    Route("DELETE", "/v1/videos/{id}", f"{_MEDIA}:delete_video"),
 )
 ERRORS = {
     "openai": "genwright.gateway.faces.openai:write_error",

@@ -222,6 +222,8 @@ class ScriptedProvider:
             await exchange.plain(clouds.models(dialect, self.models))
         elif call.path == "/v1/models" and method == "GET":
             await exchange.plain(dialects.models(self.models))
+        elif self.media.takes(method, call.path):
+            await self._serve(exchange, call, method, body, dialect)
         elif method != "POST" or (found is None and call.path not in _DIALECTS and call.path != "/v1/embeddings"):
             await exchange.error(dialect, 404, f"no such route: {method} {call.path}")
         else:
