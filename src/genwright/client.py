@@ -390,7 +390,8 @@ async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]
 
 
 def read_error(status: int, body: bytes) -> errors.Error:
-    """The error a server answered with, as our own type."""
+    """The error a server answered with, as our own type, with its details."""
+    shown = None
     try:
         shown = msgspec.json.decode(body)["error"]
         message, code = str(shown.get("message", "")), shown.get("code") or shown.get("type")
@@ -400,7 +401,11 @@ def read_error(status: int, body: bytes) -> errors.Error:
         400: errors.Invalid, 401: errors.Unauthenticated, 403: errors.Forbidden, 404: errors.Missing, 409: errors.Conflict,
         413: errors.TooLarge, 429: errors.RateLimited, 502: errors.Upstream, 503: errors.Unavailable, 504: errors.UpstreamTimeout,
     }  # fmt: skip
-    return by_status.get(status, errors.Error)(message, code=code)
+    error = by_status.get(status, errors.Error)(message, code=code)
+    if isinstance(shown, dict):
+        error.retry = shown.get("retry", error.retry)
+        error.details = shown["details"] if isinstance(shown.get("details"), dict) else {}
+    return error
 
 
 def write_operations() -> None:
