@@ -1,4 +1,4 @@
-"""Pages of providers, models and usage: what is stored, never the credential."""
+"""Pages of providers and models: what is stored, never the credential."""
 
 from page_site import PLANTED
 
@@ -43,19 +43,6 @@ async def test_models_are_found_by_words(site):
     assert "local/minilm" in html
     assert "local/extractive" not in html
     assert "No model is called that" in await site.get("/gateway/models", q=PLANTED)
-
-
-async def test_usage_is_what_the_ledger_holds(site):
-    from genwright.gateway.types import Call
-    from genwright.messages import say
-
-    assert "No calls in this time" in await site.get("/gateway/usage")
-    for _ in range(3):
-        await site.house.gateway.complete(site.actor, Call("local/extractive", [say("user", "What is a list?")]))
-    html = await site.get("/gateway/usage", since="24h")
-    assert "local/extractive" in html
-    assert "data-label" not in html
-    assert '<td class="num">3</td>' in html
 
 
 async def test_readers_change_nothing(site):

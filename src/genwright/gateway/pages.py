@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error
+from genwright.gateway.money import pages as limits
 from genwright.gateway.reports import live_pages, price_pages
 from genwright.gateway.reports import pages as reports
 from genwright.web.forms import address, go, read_form
@@ -88,5 +89,5 @@ async def _providers(
     )
 
 
-for part in (reports, price_pages, live_pages):
+for part in (reports, limits, price_pages, live_pages):
     router.routes.extend(part.router.routes)

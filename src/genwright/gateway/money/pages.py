@@ -12,8 +12,8 @@ from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error, Invalid, Missing
 from genwright.gateway.money.limits import SetLimit
-from genwright.gateway.money.types import Burn, Limit, WindowKind
-from genwright.gateway.reports.burn import burn_down
+from genwright.gateway.money.types import Burn, Limit, LimitEvent, WindowKind
+from genwright.gateway.reports.burn import burn_down, paced
 from genwright.web.formats import money, number
 from genwright.web.forms import read_form
 
@@ -97,10 +97,10 @@ async def _page(
         others=[row for row in rows if row.metric != "usd"][:SHOWN],
         total=len(rows),
         names=names,
-        events=events,
+        events=[(event, _told(event, by_id)) for event in events],
         burn=await _burn(gateway, actor, by_id, names, chosen),
         metrics=list(METRICS.items()),
-        windows=[(name, "in all" if name == "total" else f"a {name}") for name in get_args(WindowKind)],
+        windows=[(name, _per(name)) for name in get_args(WindowKind)],
         nodes=sorted(
             ((node, f"{node.partition(':')[0]} {name}") for node, name in names.items()), key=lambda pair: _rank(pair[0])
         ),
@@ -130,7 +130,7 @@ async def _burn(gateway: Any, actor: Actor, by_id: dict[str, Burn], names: dict[
 
 def _row(burn: Burn, names: dict[str, str]) -> SimpleNamespace:
     """A limit as the page shows it."""
-    limit = burn.limit
+    limit, now_ns = burn.limit, clock.now_ns()
     show = money if limit.metric == "usd" else number
     taken = burn.used + burn.held
     share = taken / limit.amount if limit.amount else 1.0
@@ -141,8 +141,8 @@ def _row(burn: Burn, names: dict[str, str]) -> SimpleNamespace:
         name=names.get(limit.node) or limit.node.partition(":")[2],
         node=limit.node,
         what=METRICS[limit.metric],
-        window="in all" if limit.window == "total" else f"a {limit.window}",
-        per="" if limit.metric == "concurrent" else ("in all" if limit.window == "total" else f"a {limit.window}"),
+        window=_per(limit.window),
+        per="" if limit.metric == "concurrent" else _per(limit.window),
         zone=limit.timezone,
         models=limit.models,
         hard=limit.hard,
@@ -155,15 +155,19 @@ def _row(burn: Burn, names: dict[str, str]) -> SimpleNamespace:
         percent=min(round(share * 100), 100),
         tone="bad" if share >= 1 else "warn" if share >= 0.8 else "",
         ends_ns=burn.ends_ns,
-        empty_ns=burn.empty_ns,
-        projected=show(round(_projected(burn))) if burn.ends_ns and limit.metric == "usd" else "",
+        empty_ns=burn.empty_ns if 0 < share < 1 and paced(burn, now_ns) else 0,
+        projected=show(round(_projected(burn, now_ns))) if limit.metric == "usd" and paced(burn, now_ns) else "",
+        early=bool(burn.ends_ns) and not paced(burn, now_ns),
     )
 
 
-def _projected(burn: Burn) -> float:
+def _projected(burn: Burn, now_ns: int) -> float:
     """What will be used by the window's end at the pace so far."""
-    left_days = max(burn.ends_ns - clock.now_ns(), 0) / 86_400e9
-    return burn.used + burn.per_day * left_days
+    return burn.used + burn.per_day * max(burn.ends_ns - now_ns, 0) / 86_400e9
+
+
+def _per(window: str) -> str:
+    return {"total": "in all", "hour": "an hour"}.get(window, f"a {window}")
 
 
 def _form(limit: Limit) -> dict[str, str]:
@@ -176,4 +180,12 @@ def _form(limit: Limit) -> dict[str, str]:
 
 def _words(limit: Limit) -> str:
     amount = money(limit.amount) if limit.metric == "usd" else f"{limit.amount:,} {limit.metric}"
-    return f"{amount} {'in all' if limit.window == 'total' else 'a ' + limit.window}"
+    return amount if limit.metric == "concurrent" else f"{amount} {_per(limit.window)}"
+
+
+def _told(event: LimitEvent, by_id: dict[str, Burn]) -> str:
+    """An event in words; ids of limits that are there become what they say."""
+    burn = by_id.get(event.limit_id)
+    if burn is None or not event.percent:
+        return event.message
+    return f"{event.percent} % of {_words(burn.limit)} {'was' if event.percent < 100 else 'is'} used"

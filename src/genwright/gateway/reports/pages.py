@@ -29,7 +29,7 @@ NAMES = {
 }  # fmt: skip
 FILTERABLE = ("model", "provider", "app", "key", "team", "member", "user", "session", "route", "cost_kind", "operation", "status")
 SUGGESTED = ("model", "provider", "app", "route")
-SHOWN = 200
+SHOWN = 100
 SERIES = 6
 """Lines drawn by name; the rest is one more."""
 

@@ -47,7 +47,7 @@ async def set_price(request: Request, actor: Actor = Depends(needs("admin"))) ->
     return request.app.state.pages.toast(response, f"Version {made.number} is in force: {model}.")
 
 
-@router.post("/remove")
+@router.post("/take-away")
 async def remove(request: Request, actor: Actor = Depends(needs("admin"))) -> Response:
     """Take a model's own price away."""
     model = (await read_form(request)).get("model", "")
