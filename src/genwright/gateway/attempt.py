@@ -260,7 +260,11 @@ class Attempt:
         estimated = estimated or (price is not None and price.estimated)
         row = self._row(status, usage, cost, estimated, "" if price is None or used is None else price.source)
         failpoints.passing("gateway.before_settle")
-        self._desk.settle(self._unusual(row, Item(row) if self._reserved is None else self._reserved.settle(row)))
+        reserved = self._reserved
+        if reserved is None:
+            self._desk.settle(self._unusual(row, Item(row)))
+        else:
+            self._desk.settle(self._unusual(row, reserved.settle(row)), reserved.held)
         return cost
 
     def _row(self, status: str, usage: Usage, nano_usd: int | None, estimated: bool, source: str) -> LedgerRow:

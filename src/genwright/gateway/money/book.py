@@ -16,13 +16,15 @@ from genwright import clock
 from genwright.db import Database
 from genwright.errors import Unavailable
 from genwright.gateway.money import posting
-from genwright.gateway.money.posting import Hold, Item, Move, Refused
+from genwright.gateway.money.posting import Held, Hold, Item, Move, Refused
 from genwright.gateway.money.types import LedgerRow, LimitEvent
 from genwright.vocab import new_id
 
 DELAY_S = 0.015
 """Items settled within this time share one write."""
 AGAIN_S = 0.5
+CROWD = 3
+GATHER_S = 0.001
 MAX_KEPT = 100_000
 log = logging.getLogger("genwright.gateway")
 
@@ -34,8 +36,11 @@ class Book:
         self._told = told or (lambda event: None)
         self.server = new_id("srv")
         """This process, as holder of reservations."""
-        self._asked: list[tuple[Hold, asyncio.Future[Refused | None]]] = []
+        self._asked: list[tuple[Hold, asyncio.Future[Refused | Held]]] = []
         self._asking = False
+        self._batch = 0
+        self._open: dict[Held, int] = {}
+        """Rows of holds, and how many holds in each are not settled."""
         self._waiting: list[Item] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writing: set[asyncio.Future] = set()
@@ -51,18 +56,20 @@ class Book:
 
     # -- before a call
 
-    async def hold(self, hold: Hold) -> Refused | None:
-        """Put a reservation on disk; None when it is. Raises Unavailable where that cannot be done."""
-        future: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
+    async def hold(self, hold: Hold) -> Refused | Held:
+        """Put a reservation on disk; returns when it is there, or why it is not. Raises Unavailable if that cannot be done."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Refused | Held] = loop.create_future()
         self._asked.append((hold, future))
         if not self._asking:
             self._asking = True
-            asyncio.get_running_loop().call_soon(self._ask)
+            loop.call_soon(self._ask)
         try:
             return await future
         except asyncio.CancelledError:
-            if not future.cancelled() and future.exception() is None and future.result() is None:
-                self.give_back(hold)  # given in the moment in which nobody waited any more
+            outcome = None if future.cancelled() or future.exception() is not None else future.result()
+            if isinstance(outcome, Held):
+                self.give_back(hold, outcome)  # given in the moment in which nobody waited any more
             raise
 
     def _ask(self) -> None:
@@ -70,32 +77,42 @@ class Book:
         if not asked:
             self._asking = False
             return
-        holds = [hold for hold, _ in asked]
-        written = self._database.submit(self._hold, clock.now_ns(), holds, raw=True)
+        self._batch += 1
+        batch, holds = f"{self.server}:{self._batch}", [hold for hold, _ in asked]
+        written = self._database.submit(self._hold, batch, clock.now_ns(), holds, raw=True)
         asyncio.wrap_future(written).add_done_callback(partial(self._answer, asked))
 
-    def _hold(self, cursor: object, at_ns: int, holds: list[Hold]) -> list[Refused | None]:
+    def _hold(self, cursor: object, batch: str, at_ns: int, holds: list[Hold]) -> list[Refused | Held]:
         if not self._registered:
             posting.beat(cursor, self._sql, self.server)
-        return posting.hold(cursor, self._sql, self.server, at_ns, holds)
+        return posting.hold(cursor, self._sql, self.server, batch, at_ns, holds)
 
-    def _answer(self, asked: list[tuple[Hold, asyncio.Future[Refused | None]]], done: asyncio.Future) -> None:
+    def _answer(self, asked: list[tuple[Hold, asyncio.Future[Refused | Held]]], done: asyncio.Future) -> None:
         error = done.exception()
-        self._registered = self._registered or error is None
-        for number, (hold, future) in enumerate(asked):
-            if not future.done():
-                if error is not None:
+        if error is not None:
+            for _, future in asked:
+                if not future.done():
                     future.set_exception(error)
-                else:
-                    future.set_result(done.result()[number])
-            elif error is None and done.result()[number] is None:  # nobody waits for it any more
-                self.give_back(hold)
-        self._ask()
+        else:
+            self._registered = True
+            for outcome in done.result():
+                if isinstance(outcome, Held):
+                    self._open[outcome] = self._open.get(outcome, 0) + 1
+            for (hold, future), outcome in zip(asked, done.result(), strict=True):
+                if not future.done():
+                    future.set_result(outcome)
+                elif isinstance(outcome, Held):  # nobody waits for it any more
+                    self.give_back(hold, outcome)
+        # where many ask, the next group waits for a few more of them: a commit costs as much as ten holds
+        if len(asked) >= CROWD:
+            asyncio.get_running_loop().call_later(GATHER_S, self._ask)
+        else:
+            self._ask()
 
-    def give_back(self, hold: Hold) -> None:
+    def give_back(self, hold: Hold, held: Held) -> None:
         """End a hold that came to nothing."""
         moves = tuple(Move(hold.workspace, hold.project, part.limit_id, part.window_ns, held=-part.amount) for part in hold.parts)
-        self.settle(Item(None, (hold.workspace, hold.id), moves))
+        self.settle(Item(None, moves), held)
 
     async def lease(self, move: Move, ceiling: int, share: int) -> tuple[int, int]:
         """(handed out, still free): see posting.lease."""
@@ -103,11 +120,19 @@ class Book:
 
     # -- after a call
 
-    def settle(self, item: Item) -> None:
-        """Keep the item; it is on disk within DELAY_S and one commit."""
-        self._waiting.append(item)
+    def settle(self, item: Item, held: Held | None = None) -> None:
+        """Keep the item, and end the hold it had; it is on disk within DELAY_S and one commit."""
+        self._waiting.append(item if held is None else self._ended(item, held))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._write)
+
+    def _ended(self, item: Item, held: Held) -> Item:
+        left = self._open.get(held, 0) - 1
+        if left > 0:
+            self._open[held] = left
+            return item
+        self._open.pop(held, None)
+        return item._replace(ends=held)
 
     def book(self, row: LedgerRow) -> None:
         """A row alone."""
@@ -134,15 +159,15 @@ class Book:
         self._timer = None
         items, self._waiting = self._waiting, []
         if items:
-            self._submit(items, posting.settle, items)
+            self._submit(posting.settle, items)
 
-    def _submit(self, items: list[Item], function: Callable, what: list[Item] | Item) -> None:
-        future = asyncio.wrap_future(self._database.submit(function, self._sql, what, clock.now_ns(), raw=True))
+    def _submit(self, function: Callable, items: list[Item]) -> None:
+        future = asyncio.wrap_future(self._database.submit(function, self._sql, items, clock.now_ns(), raw=True))
         self._writing.add(future)
-        future.add_done_callback(partial(self._written, items))
+        future.add_done_callback(partial(self._written, function, items))
 
-    def _written(self, items: list[Item], future: asyncio.Future) -> None:
-        """One item that cannot be written must not take its group with it."""
+    def _written(self, function: Callable, items: list[Item], future: asyncio.Future) -> None:
+        """One item that cannot be written must not take its group with it, and one that was written before is no failure."""
         self._writing.discard(future)
         error = future.exception()
         if error is None:
@@ -150,11 +175,14 @@ class Book:
                 self._told(event)
         elif isinstance(error, Unavailable):
             self._keep(items)
-        elif len(items) > 1:
+        elif function is posting.settle or len(items) > 1:
             for item in items:
-                self._submit([item], posting.settle_one, item)
+                self._submit(posting.settle_each, [item])
         else:
             self._lose(items, str(error))
+            if items[0].row is not None and (items[0].moves or items[0].ends):
+                moved = items[0]._replace(row=None, event=None)  # what was reserved for it must not stay so
+                self._submit(posting.settle_each, [moved])
 
     def _keep(self, items: list[Item]) -> None:
         room = max(0, MAX_KEPT - len(self._waiting))
@@ -168,7 +196,7 @@ class Book:
         self._timer = None
         items, self._waiting = self._waiting, []
         if items:
-            self._submit(items, _settle_each, items)
+            self._submit(posting.settle_each, items)
 
     def _lose(self, items: list[Item], why: str) -> None:
         for item in items:
@@ -201,7 +229,3 @@ class Book:
     def forget(self, workspace: str, limit_id: str, before_ns: int) -> None:
         """Delete counters of windows long over; nobody waits for it, and a failure only leaves them lying."""
         self._database.submit(posting.prune, self._sql, workspace, limit_id, before_ns, raw=True)
-
-
-def _settle_each(cursor: object, sql: posting.Statements, items: list[Item], at_ns: int) -> list[LimitEvent]:
-    return [event for item in items for event in posting.settle_one(cursor, sql, item, at_ns)]

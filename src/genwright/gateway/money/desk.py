@@ -18,7 +18,7 @@ from genwright.access.types import Actor
 from genwright.errors import Error, Forbidden, Unavailable
 from genwright.gateway.money import store
 from genwright.gateway.money.book import Book
-from genwright.gateway.money.posting import Hold, Item, Move, Part
+from genwright.gateway.money.posting import Held, Hold, Item, Move, Part, Refused
 from genwright.gateway.money.reserve import over
 from genwright.gateway.money.rules import KEEP_NS, Plan, Rule, allowed, plan
 from genwright.gateway.money.types import LedgerRow, LimitEvent
@@ -44,15 +44,15 @@ class Admission:
         self.unmetered = False
         self._book = book
         self._busy: list[Rule] = []
-        self._hold: Hold | None = None
+        self._hold: tuple[Hold, Held] | None = None
         self._open = True
 
     def enter(self, rule: Rule) -> None:
         rule.busy += 1
         self._busy.append(rule)
 
-    def keep(self, hold: Hold) -> None:
-        self._hold = hold
+    def keep(self, hold: Hold, held: Held) -> None:
+        self._hold = (hold, held)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """x-ratelimit-* of the tightest limits on requests and tokens, as OpenAI names them."""
@@ -76,7 +76,7 @@ class Admission:
         for rule in self._busy:
             rule.busy -= 1
         if self._hold is not None:
-            self._book.give_back(self._hold)
+            self._book.give_back(*self._hold)
 
 
 class Desk:
@@ -173,10 +173,10 @@ class Desk:
             self.watch()
             scope = admission.plan.actor.scope
             hold = Hold(scope.workspace, scope.project, new_id("run"), tuple(parts), None)
-            refused = await self.book.hold(hold)
-            if refused is not None:
-                raise over(next(r for r in rules if r.limit.id == refused.part.limit_id), 0, refused.held, 0, 1, now_ns)
-            admission.keep(hold)
+            outcome = await self.book.hold(hold)
+            if isinstance(outcome, Refused):
+                raise over(next(r for r in rules if r.limit.id == outcome.part.limit_id), 0, outcome.held, 0, 1, now_ns)
+            admission.keep(hold, outcome)
 
     async def _take_requests(self, plan: Plan, call: Call, now_ns: int) -> None:
         moves: list[Move] = []
@@ -273,9 +273,9 @@ class Desk:
 
     # -- the ledger
 
-    def settle(self, item: Item) -> None:
-        """Book the end of an attempt."""
-        self.book.settle(item)
+    def settle(self, item: Item, held: Held | None = None) -> None:
+        """Book the end of an attempt, and of its hold."""
+        self.book.settle(item, held)
         if self._told is not None and item.row is not None:
             self._told(item.row)
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from genwright.errors import Conflict
 from genwright.gateway.money import hours
 from genwright.gateway.money.types import LedgerRow, LimitEvent
 
@@ -40,7 +39,14 @@ class Hold(NamedTuple):
     id: str
     parts: tuple[Part, ...]
     attempt: LedgerRow | None
-    """How the ledger books it if nobody settles it."""
+    """How the ledger books it if nobody settles it; its id is the hold's. None: a place among calls under way."""
+
+
+class Held(NamedTuple):
+    """A hold that was given, and the row it stands in: those of one commit and workspace share one, and end with the last."""
+
+    workspace: str
+    batch: str
 
 
 class Refused(NamedTuple):
@@ -68,9 +74,9 @@ class Item(NamedTuple):
     """What ends an attempt: its row, the hold that ends with it, and what moves. Any part may be missing."""
 
     row: LedgerRow | None = None
-    hold: tuple[str, str] | None = None
-    """(workspace, id)."""
     moves: tuple[Move, ...] = ()
+    ends: Held | None = None
+    """The row of holds that ends with it."""
     event: LimitEvent | None = None
 
 
@@ -119,12 +125,12 @@ def as_row(row: LedgerRow) -> tuple[Any, ...]:
     return (*values[:-2], _encode(tags) if tags else None, _encode(units) if units else None)
 
 
-def hold(cursor: Any, sql: Statements, server: str, at_ns: int, asked: list[Hold]) -> list[Refused | None]:
+def hold(cursor: Any, sql: Statements, server: str, batch: str, at_ns: int, asked: list[Hold]) -> list[Refused | Held]:
     """Give what fits, in the order of asking: all parts of a hold or none. Each counter is read and written once."""
     state: dict[Key, list[int]] = {}
     added: dict[Key, int] = {}
-    out: list[Refused | None] = []
-    rows = []
+    out: list[Refused | Held] = []
+    rows: dict[Held, tuple[str, list[Any], list[Any]]] = {}
     for one in asked:
         refused = None
         for part in one.parts:
@@ -135,18 +141,20 @@ def hold(cursor: Any, sql: Statements, server: str, at_ns: int, asked: list[Hold
             if counter[0] + counter[1] + counter[2] + part.amount > part.ceiling:
                 refused = Refused(part, counter[0], counter[1] + counter[2])
                 break
-        out.append(refused)
         if refused is not None:
+            out.append(refused)
             continue
         for part in one.parts:
             key = (one.workspace, part.limit_id, part.window_ns)
             state[key][1] += part.amount
             added[key] = added.get(key, 0) + part.amount
-        kept = [[part.limit_id, part.window_ns, part.amount, part.spends] for part in one.parts]
-        attempt = b"" if one.attempt is None else _encode(one.attempt)
-        rows.append((one.workspace, one.project, one.id, server, at_ns, _encode(kept), attempt))
-    if rows:
-        cursor.executemany(sql.hold, rows)
+        held = Held(one.workspace, one.id if one.attempt is None else batch)
+        out.append(held)
+        _, parts, attempts = rows.setdefault(held, (one.project, [], []))
+        parts.append([(part.limit_id, part.window_ns, part.amount, part.spends) for part in one.parts])
+        attempts.append(None if one.attempt is None else msgspec.structs.astuple(one.attempt))
+    for held, (project, parts, attempts) in rows.items():
+        cursor.execute(sql.hold, (held.workspace, project, held.batch, server, at_ns, _encode(parts), _encode(attempts)))
     project = asked[0].project
     for key, amount in added.items():
         _move(cursor, sql, Move(key[0], project, key[1], key[2], held=amount))
@@ -165,16 +173,14 @@ def lease(cursor: Any, sql: Statements, move: Move, ceiling: int, share: int) ->
 
 
 def settle(cursor: Any, sql: Statements, items: list[Item], at_ns: int) -> list[LimitEvent]:
-    """Book many ends at once; each counter is written once. Returns what is to be told. Raises Conflict if a hold is gone."""
+    """Book many ends at once; each counter is written once. Returns what is to be told."""
     rows = [as_row(item.row) for item in items if item.row is not None]
     if rows:
         cursor.executemany(sql.attempt, rows)
         hours.add(cursor, sql.hours, rows)
-    ended = [item.hold for item in items if item.hold is not None]
+    ended = [item.ends for item in items if item.ends is not None]
     if ended:
         cursor.executemany(sql.unhold, ended)
-        if cursor.rowcount != len(ended):
-            raise Conflict("A reservation is gone: its server was taken for dead.")
     moves: dict[Key, Move] = {}
     for item in items:
         for move in item.moves:
@@ -191,13 +197,16 @@ def settle(cursor: Any, sql: Statements, items: list[Item], at_ns: int) -> list[
     return events
 
 
-def settle_one(cursor: Any, sql: Statements, item: Item, at_ns: int) -> list[LimitEvent]:
-    """The same for one that failed in its group: nothing is booked twice, should it have been booked already."""
-    if item.row is not None:
-        cursor.execute(sql.known, (item.row.workspace, item.row.id))
-        if cursor.fetchone() is not None:
-            return []
-    return settle(cursor, sql, [item], at_ns)
+def settle_each(cursor: Any, sql: Statements, items: list[Item], at_ns: int) -> list[LimitEvent]:
+    """The same after a failure, one after the other: nothing is booked twice, should it have been booked already."""
+    events: list[LimitEvent] = []
+    for item in items:
+        if item.row is not None:
+            cursor.execute(sql.known, (item.row.workspace, item.row.id))
+            if cursor.fetchone() is not None:
+                continue
+        events += settle(cursor, sql, [item], at_ns)
+    return events
 
 
 def beat(cursor: Any, sql: Statements, server: str) -> list[tuple[str, int]]:
@@ -212,17 +221,22 @@ def beat(cursor: Any, sql: Statements, server: str) -> list[tuple[str, int]]:
 
 
 def bury(cursor: Any, sql: Statements, server: str, at_ns: int) -> list[LimitEvent]:
-    """Book what a dead server held: money and tokens as reserved, marked estimated; places are free again."""
+    """Book what a dead server held: money and tokens as reserved, marked estimated; places are free again.
+
+    An attempt whose row is there was settled: its hold stood only because others of its batch were still under way.
+    """
     cursor.execute(sql.holds, (server,))
-    items = []
-    for workspace, project, id_, parts, attempt in cursor.fetchall():
-        row = msgspec.json.decode(bytes(attempt), type=LedgerRow) if attempt else None
-        moves = tuple(
-            Move(workspace, project, limit_id, window_ns, amount if spends else 0, -amount)
-            for limit_id, window_ns, amount, spends in msgspec.json.decode(bytes(parts))
-        )
-        items.append(Item(row, (workspace, id_), moves, None if row is None else _lost(row, at_ns)))
-    events = settle(cursor, sql, items, at_ns) if items else []
+    events: list[LimitEvent] = []
+    for workspace, project, batch, parts, attempts in cursor.fetchall():
+        held = msgspec.json.decode(bytes(parts), type=list[list[tuple[str, int, int, bool]]])
+        for taken, values in zip(held, msgspec.json.decode(bytes(attempts)), strict=True):
+            row = None if values is None else LedgerRow(*values)
+            moves = tuple(
+                Move(workspace, project, limit_id, window_ns, amount if spends else 0, -amount)
+                for limit_id, window_ns, amount, spends in taken
+            )
+            events += settle_each(cursor, sql, [Item(row, moves, event=None if row is None else _lost(row, at_ns))], at_ns)
+        cursor.execute(sql.unhold, (workspace, batch))
     cursor.execute(sql.no_server, (server,))
     return events
 

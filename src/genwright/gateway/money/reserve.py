@@ -13,7 +13,7 @@ from typing import NamedTuple
 from genwright import failpoints
 from genwright.errors import NEVER, Invalid, RateLimited
 from genwright.gateway.money.book import Book
-from genwright.gateway.money.posting import Hold, Item, Move, Part, Refused
+from genwright.gateway.money.posting import Held, Hold, Item, Move, Part, Refused
 from genwright.gateway.money.rules import Plan, Rule
 from genwright.gateway.money.types import LedgerRow
 from genwright.gateway.money.windows import FOREVER, SECOND
@@ -33,12 +33,12 @@ class Bounds(NamedTuple):
 
 
 class Reservation:
-    __slots__ = ("_drawn", "_hold", "_tokens", "_usd", "amount", "unmetered")
+    __slots__ = ("_drawn", "_tokens", "_usd", "amount", "held", "unmetered")
 
     def __init__(self, usd: tuple[Rule, ...], tokens: tuple[Rule, ...]):
         self._usd = [(rule, rule.begins_ns) for rule in usd]
         self._tokens = [(rule, rule.begins_ns) for rule in tokens]
-        self._hold: Hold | None = None
+        self.held: Held | None = None
         self._drawn = 0
         self.amount = 0
         """Nano-dollars put aside on disk; 0 where no hard budget asks for it."""
@@ -103,10 +103,11 @@ class Reservation:
         row = bounds.row(input_tokens, bounds.output_tokens, worst)
         parts = tuple(Part(rule.limit.id, begins_ns, worst, rule.limit.amount, True) for rule, begins_ns in hard)
         hold = Hold(row.workspace, row.project, row.id, parts, row)
-        refused = await book.hold(hold)
-        if refused is None:
-            self._hold, self.amount = hold, worst
-        return refused
+        outcome = await book.hold(hold)
+        if isinstance(outcome, Refused):
+            return outcome
+        self.held, self.amount = outcome, worst
+        return None
 
     def _return(self, book: Book, drawn: list[tuple[Rule, int]], need: int) -> None:
         moves: list[Move] = []
@@ -116,7 +117,7 @@ class Reservation:
             book.settle(Item(moves=tuple(moves)))
 
     def settle(self, row: LedgerRow) -> Item:
-        """The end of the attempt: the row, the hold that ends with it, and what moves in every limit that covers it."""
+        """The end of the attempt: the row, and what moves in every limit that covers it. The hold (`held`) ends with it."""
         used = row.input_tokens + row.output_tokens
         moves: list[Move] = []
         for rule, begins_ns in self._usd:
@@ -130,8 +131,7 @@ class Reservation:
                 drawn = used
             if drawn or used:
                 moves.append(rule.move(spent=used, leased=-drawn, window_ns=begins_ns))
-        hold = self._hold
-        return Item(row, None if hold is None else (hold.workspace, hold.id), tuple(moves))
+        return Item(row, tuple(moves))
 
     def within(self, cost: int) -> int:
         """An estimated cost, at most what was put aside."""

@@ -77,9 +77,9 @@ holds = sa.Table(
     sa.Column("parts", sa.LargeBinary, nullable=False),
     sa.Column("attempt", sa.LargeBinary, nullable=False),
     sa.PrimaryKeyConstraint("workspace", "id"),
-    sa.Index("gateway_holds_server", "server"),
 )
-"""Reservations of calls under way: `parts` is JSON [[limit, window, amount], …], `attempt` the ledger row if its server dies."""
+"""Reservations of calls under way, those of one commit in one row: `parts` and `attempt` are JSON lists of the same length:
+what each takes from which counters, and how the ledger books it if its server dies. It goes when the last of its calls ends."""
 servers = sa.Table(
     "gateway_servers",
     LEDGER,
