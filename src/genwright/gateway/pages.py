@@ -12,6 +12,7 @@ from genwright.errors import Error
 from genwright.gateway.money import pages as limits
 from genwright.gateway.reports import live_pages, price_pages
 from genwright.gateway.reports import pages as reports
+from genwright.gateway.routing import pages as routing
 from genwright.web.forms import address, go, read_form
 
 router = APIRouter(prefix="/w/{workspace}/gateway", include_in_schema=False)
@@ -89,5 +90,5 @@ async def _providers(
     )
 
 
-for part in (reports, limits, price_pages, live_pages):
+for part in (routing, reports, limits, price_pages, live_pages):
     router.routes.extend(part.router.routes)
