@@ -35,6 +35,7 @@ GROUPS = {
     "budgets": ("gateway.money", "budgets"),
     "costs": ("gateway.reports", "costs"),
     "prices": ("gateway.reports", "prices"),
+    "batch": ("gateway.media", "batch"),
     "documents": ("retrieval", "app"),
     "apps": ("agents", "app"),
     "traces": ("tracing", "app"),

@@ -10,8 +10,9 @@ import openai
 import pytest
 
 from genwright.testing.provider import Fault, Reply
-from journey import DATA, until
+from journey import DATA, genwright, until
 
+pytestmark = pytest.mark.filterwarnings("ignore:deprecated", "ignore:The Sora API")  # the client's word on its own methods
 SPOKEN = sorted((DATA / "multimodal" / "fsdd-jackson").glob("**/*.wav"))
 
 
@@ -77,7 +78,9 @@ def test_passages_are_ranked_by_a_provider_and_by_the_model_in_the_house(served)
         ranked = served.post("/v1/rerank", {"model": model, **asked})
         assert [result["index"] for result in ranked["results"]] == [1], model
     long = "Nothing of interest. " * 400 + "append adds an item to the end of a list."
-    ranked = served.post("/v1/rerank", {"model": "local/minilm", "query": "how to add to a list", "documents": ["Weather.", long]})
+    ranked = served.post(
+        "/v1/rerank", {"model": "local/minilm", "query": "how to add to a list", "documents": ["Weather.", long]}
+    )
     assert ranked["results"][0]["index"] == 1
 
 
@@ -197,3 +200,42 @@ def test_wrong_lines_are_named_and_nothing_is_sent(client, provider):
     with pytest.raises(openai.BadRequestError) as caught:
         client.batches.create(input_file_id=made.id, endpoint="/v1/nonsense", completion_window="24h")
     assert caught.value.body["param"] == "endpoint"
+
+
+def test_the_command_asks_each_line_and_fetches_the_answers(served, provider, tmp_path):
+    provider.clear()
+    questions = tmp_path / "questions.txt"
+    questions.write_text("first?\nsecond?\n\nthird?\n")
+    done = genwright(
+        served.home, "batch", "run", str(questions), "--model", "scripted/test-model", "-o", str(tmp_path / "out.jsonl")
+    )
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["body"]["choices"][0]["message"]["content"] for row in rows] == ["echo: first?", "echo: second?", "echo: third?"]
+    assert served.cli("batch", "list")["items"][0]["answered"] == 3
+    assert genwright(served.home, "batch", "run", str(questions)).code == 2
+
+
+def test_a_video_that_was_not_made_is_booked_back_once(client, served, provider):
+    served.cli("prices", "set", "scripted/film", "video_second=0.10")
+    provider.media.fail_next_video = True
+    made = client.videos.with_raw_response.create(model="scripted/film", prompt="a fox runs", seconds="8")
+    assert made.headers["x-genwright-cost-usd"] == "0.800000000"
+    video = made.parse()
+    until(lambda: client.videos.retrieve(video.id).status == "failed")
+    client.videos.retrieve(video.id)
+    rows = served.get("/api/gateway/attempts", trace_id=made.headers["x-genwright-trace"])["items"]
+    assert [(row["status"], row["nano_usd"]) for row in rows] == [("ok", 800_000_000), ("refunded", -800_000_000)]
+
+
+def test_a_budget_counts_images_before_they_are_made(served, provider):
+    key, secret = served.make_key("caller", "full")
+    served.cli("prices", "set", "scripted/costly", "image=1")
+    served.cli("budgets", "set", f"key:{key}", "3")
+    with openai.OpenAI(base_url=served.address + "/v1", api_key=secret, max_retries=0) as client:
+        client.images.generate(model="scripted/costly", prompt="x", n=2)
+        asked = len(provider.calls)
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.images.generate(model="scripted/costly", prompt="x", n=2)
+    assert caught.value.code == "budget_exceeded"
+    assert len(provider.calls) == asked

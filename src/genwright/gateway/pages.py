@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error
+from genwright.gateway.media import pages as batches
 from genwright.gateway.money import pages as limits
 from genwright.gateway.reports import live_pages, price_pages
 from genwright.gateway.reports import pages as reports

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.gateway.media import routes as media
 from genwright.gateway.money import routes as money
 from genwright.gateway.reports import routes as reports
 from genwright.gateway.routing import routes as routing
@@ -78,3 +79,4 @@ async def attempts(request: Request, trace_id: str, actor: Actor = Depends(needs
 router.routes.extend(reports.router.routes)
 router.routes.extend(routing.router.routes)
 router.routes.extend(money.router.routes)
+router.routes.extend(media.router.routes)

@@ -77,7 +77,16 @@ class Batches:
         row = await self._database.read(store.get, store.batches, Batch, scope, batch_id)
         if row is None:
             raise Missing(f"There is no batch '{batch_id[:100]}' here. GET /v1/batches lists them.", param="batch_id")
-        return row
+        return row if row.status in FINISHED or not row.job else await self._as_its_job(scope, row)
+
+    async def _as_its_job(self, scope: Scope, row: Batch) -> Batch:
+        """A job that was stopped on its own page, or that broke, takes its batch with it. Started again, it goes on."""
+        job = await self._jobs.get(scope, row.job)
+        if not job.finished or job.state == "done":
+            return row
+        ended = {"status": job.state, "ended_ns": clock.now_ns()}
+        await self._database.write(_change, scope, row.id, (row.status,), ended)
+        return msgspec.structs.replace(row, **ended)
 
     async def counts(self, scope: Scope, batch_id: str) -> tuple[int, int]:
         """(answered well, failed) so far."""
@@ -106,7 +115,12 @@ class Batches:
     # -- the job
 
     async def _work(self, job: JobContext) -> dict[str, Any]:
-        batch = await self.get(job.scope, str(job.arguments["batch"]))
+        batch = await self._database.read(store.get, store.batches, Batch, job.scope, str(job.arguments["batch"]))
+        if batch is None:
+            raise Missing("The batch is gone. Nothing was sent.")
+        await self._database.write(
+            _change, job.scope, batch.id, ("failed", "cancelled"), {"status": "in_progress", "ended_ns": None}
+        )
         actor = await self._access.actor_by_id(job.scope, job.by)
         lines, _ = await asyncio.to_thread(read_lines, await self._files.content(actor, batch.input_file), batch.endpoint)
         pace, state = Pace(), "completed"
