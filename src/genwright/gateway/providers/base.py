@@ -118,7 +118,9 @@ class Remote:
         status, headers, data = await self._http.request("POST", url, sent, body, timeout_s=call.timeout_s or self._timeout_s)
         if status != 200:
             raise refusal(self.name, status, headers, data, wire.name)
-        return self._read(wire.answer, data)
+        answer: Answer = self._read(wire.answer, data)
+        answer.model = answer.model or model  # Bedrock does not say it
+        return answer
 
     async def stream(self, call: Call, model: str) -> AsyncIterator[Chunk]:
         wire, reach = self._speech(call)
@@ -145,8 +147,17 @@ class Remote:
             raise StreamCut(f"{self.name} ended its stream before the answer was complete; what came is kept.")
 
     async def embed(self, model: str, texts: Sequence[Any], options: dict[str, Any]) -> Embedded:
-        body = self._wire.embed_request(model, texts, options)
-        return self._read(self._wire.embedded, await self._posted("embeddings", model, body, self._timeout_s))
+        """In as many requests as the service needs, in order. One that fails fails them all."""
+        most = getattr(self._wire, "embeds_at_once", None)
+        step = most(model) if most is not None else 0
+        made = [
+            self._read(self._wire.embedded, await self._posted("embeddings", model, body, self._timeout_s))
+            for body in [
+                self._wire.embed_request(model, texts[at : at + step] if step else texts, options)
+                for at in range(0, max(len(texts), 1), step or max(len(texts), 1))
+            ]
+        ]
+        return made[0] if len(made) == 1 else _together(made)
 
     async def models(self) -> list[str]:
         """Ask the provider for its models; also the test of address and key."""
@@ -195,7 +206,9 @@ class Remote:
         more, _, own = suffix.partition("?")
         asked = "&".join(part for part in (query, own) if part)
         url = f"{address}/{quote(id, safe='')}{more}" + (f"?{asked}" if asked else "")
-        answer = await self._http.request(method, url, await self._reach.headers(method, url, body), body, timeout_s=self._timeout_s)
+        answer = await self._http.request(
+            method, url, await self._reach.headers(method, url, body), body, timeout_s=self._timeout_s
+        )
         if answer.status != 200:
             raise refusal(self.name, answer.status, answer.headers, answer.body, self.dialect)
         return answer
@@ -214,6 +227,14 @@ def understood(endpoint: Endpoint, convert: Callable[[Any], Any], data: Any) -> 
             f"{str(error)[:200]}). What came before is kept.",
             code="upstream_malformed",
         ) from error
+
+
+def _together(made: Sequence[Embedded]) -> Embedded:
+    import numpy as np
+
+    counted = [one.usage for one in made if one.usage is not None]
+    usage = sum(counted[1:], counted[0]) if len(counted) == len(made) else None
+    return Embedded(np.concatenate([one.vectors for one in made]), usage, made[0].model)
 
 
 class _Events:
@@ -258,6 +279,8 @@ def fitted(dialect: Dialect, call: Call, model: str, stream: bool) -> bytes:
             body = dialect.request(call, model, stream)
         except Invalid as error:
             name = str(error.details.get("param") or "")
+            if name == "messages" and call.wire is not None:  # as the caller's dialect calls them
+                error.details["param"] = call.wire.parts[0]
             if error.code != UNSUPPORTED or not (name in call.parameters or name in call.extra):
                 raise
             if not call.drop_params and name not in HINTS:

@@ -87,6 +87,8 @@ class Reach:
 def make(row: Any, dialect: Any, base_url: str, key: str, http: Http) -> Reach:
     """The reach of a service: the dialect's paths and key header, with what the row says otherwise."""
     paths = {**dialect.paths, **row.paths}
+    if row.control and row.control[0] in base_url:
+        paths["models"] = base_url.replace(*row.control) + paths["models"]
     authority = AUTHORITIES.load(row.authority) if row.authority else None
     if authority is not None and authority.takes(key):
         return Reach(base_url, paths, dialect.headers(""), row.query, authority(key, base_url, http))

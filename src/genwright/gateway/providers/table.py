@@ -61,6 +61,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name in reach.AUTHORITIES, for credentials that sign or fetch a token."""
     suffix: str = ""
     """End of the address; added where `url_env` lacks it."""
+    control: list[str] = []
+    """Two texts: the first, in the address, becomes the second where the list of models is asked for."""
     region: str = ""
     """Region where none is said."""
     region_env: list[str] = []
