@@ -6,9 +6,11 @@ import msgspec
 
 from genwright.gateway.routing.types import DrawnNode, TargetHealth
 
-WIDTH, HEIGHT, LABEL, GAP_X, GAP_Y, MARGIN = 236, 54, 18, 46, 14, 12
-LONGEST_NAME, LONGEST_UNDER, LONGEST_LABEL = 29, 38, 40
-"""Characters that fit a box's lines."""
+HEIGHT, LABEL, GAP_X, GAP_Y, MARGIN = 54, 18, 34, 12, 12
+MODEL, INNER = 232, 158
+"""Widths of a model's box, and of one that only decides."""
+NAME_PX, UNDER_PX = 7.4, 6.0
+"""Width of a letter in a box's first and second line, about."""
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -17,6 +19,7 @@ class Box(msgspec.Struct, frozen=True):
     node: DrawnNode
     x: int
     y: int
+    width: int
     name: str
     under: str
     label: str
@@ -38,45 +41,53 @@ def draw(nodes: list[DrawnNode]) -> Drawing:
     children: dict[str, list[DrawnNode]] = {}
     for node in nodes:
         children.setdefault(node.parent, []).append(node)
+    level = {"": -1}
+    for node in nodes:
+        level[node.at] = level[node.parent] + 1
+    widest = [max(_width(node) for node in nodes if level[node.at] == depth) for depth in range(max(level.values()) + 1)]
+    left = [MARGIN + sum(widest[:depth]) + depth * GAP_X for depth in range(len(widest))]
     boxes: dict[str, Box] = {}
-    bottom = [MARGIN]
+    bottom = MARGIN
 
-    def place(node: DrawnNode, level: int) -> int:
+    def place(node: DrawnNode) -> int:
         """The y of a node's box: its own row for a leaf, the middle of its children else."""
+        nonlocal bottom
         below = children.get(node.at, [])
         if below:
-            rows = [place(child, level + 1) for child in below]
+            rows = [place(child) for child in below]
             y = (rows[0] + rows[-1]) // 2
         else:
-            y = bottom[0] + LABEL
-            bottom[0] = y + HEIGHT + GAP_Y
-        boxes[node.at] = _box(node, MARGIN + level * (WIDTH + GAP_X), y)
+            y = bottom + LABEL
+            bottom = y + HEIGHT + GAP_Y
+        boxes[node.at] = _box(node, left[level[node.at]], y)
         return y
 
     for root in children.get("", []):
-        place(root, 0)
+        place(root)
     lines = [_line(boxes[node.parent], boxes[node.at]) for node in nodes if node.parent]
-    right = max((box.x for box in boxes.values()), default=0)
-    return Drawing([boxes[node.at] for node in nodes], lines, right + WIDTH + MARGIN, bottom[0])
+    return Drawing([boxes[node.at] for node in nodes], lines, left[-1] + widest[-1] + MARGIN, bottom)
+
+
+def _width(node: DrawnNode) -> int:
+    return MODEL if node.model or node.ref else INNER
 
 
 def _line(parent: Box, child: Box) -> str:
-    x, y = parent.x + WIDTH, parent.y + HEIGHT // 2
+    x, y = parent.x + parent.width, parent.y + HEIGHT // 2
     end_x, end_y = child.x, child.y + HEIGHT // 2
-    middle = (x + end_x) // 2
-    return f"M{x} {y}C{middle} {y} {middle} {end_y} {end_x} {end_y}"
+    bend = end_x - GAP_X // 2
+    return f"M{x} {y}H{end_x - GAP_X}C{bend} {y} {bend} {end_y} {end_x} {end_y}"
 
 
 def _box(node: DrawnNode, x: int, y: int) -> Box:
     name = node.model or node.ref or node.title or node.kind
-    said = " · ".join(
-        part for part in (node.kind if name != node.kind else "", node.title if name != node.title else "", node.says) if part
-    )
+    words = [node.kind if name != node.kind else "", node.title if name != node.title else "", node.says]
+    said = " · ".join(filter(None, words))
     under = in_words(node.health) if node.health is not None else ("not asked lately" if node.model else said)
-    title = "\n".join(part for part in (node.at, node.edge, name, said, under if under != said else "") if part)
-    return Box(
-        node, x, y, _cut(name, LONGEST_NAME), _cut(under, LONGEST_UNDER), _cut(node.edge, LONGEST_LABEL), title, tone(node.health)
-    )
+    title = "\n".join(filter(None, [node.at, node.edge, name, said, under if under != said else ""]))
+    width, room = _width(node), _width(node) - 20
+    name, under, label = _cut(name, room / NAME_PX), _cut(under, room / UNDER_PX), _cut(node.edge, (width + 10) / UNDER_PX)
+    return Box(node, x, y, width, name, under, label, title, tone(node.health))
 
 
 def in_words(health: TargetHealth) -> str:
@@ -102,5 +113,5 @@ def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def _cut(text: str, longest: float) -> str:
+    return text if len(text) <= longest else text[: int(longest) - 1] + "…"

@@ -144,4 +144,4 @@ class SubRoute(Node):
         return self.resolved is not None and self.resolved[1].ready(trip)
 
     def says(self) -> str:
-        return self.resolved[0] if self.resolved is not None else ""
+        return self.resolved[0].partition("sha256:")[2][:12] if self.resolved is not None else ""

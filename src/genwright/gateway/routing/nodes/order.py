@@ -145,8 +145,8 @@ class LeastLatency(Node):
             order.insert(0, order.pop(index))
             trip.note(at, f"{order[0][0]} is looked at, to know how quick it is")
         else:
-            shown = ["not known" if seconds is None else f"{seconds:.3f} s" for seconds in known]
-            trip.note(at, f"{order[0][0]} is quickest (p{self.quantile * 100:g}: {', '.join(shown)})")
+            shown = ", ".join("not known" if seconds is None else f"{seconds:.3f} s" for seconds in known)
+            trip.note(at, f"{order[0][0]} goes first, by p{self.quantile * 100:g} ({shown}); those not known go before")
         return (yield from through(trip, at, order, tuple(self.on)))
 
     def _latency(self, trip: Trip, node: Node) -> float | None:
