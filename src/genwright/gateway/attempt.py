@@ -165,8 +165,10 @@ class Attempt:
         return call, cap * worst.choices(call)
 
     def _dearest(self, input_tokens: int, output_tokens: int) -> int | None:
-        costs = [self._price(usage) for usage in worst.usages(input_tokens, output_tokens)]
-        return max((cost.nano_usd for cost in costs if cost is not None), default=None)
+        found = prices.rates(self._price_as, self.model, self._began_ns, self._book, self.provider)
+        if found is None:
+            return None
+        return 0 if found[1] is None else worst.dearest(found[1], input_tokens, output_tokens)
 
     def _price(self, usage: Usage) -> prices.Price | None:
         return prices.price(self._price_as, self.model, usage, self._began_ns, self._book, self.provider)

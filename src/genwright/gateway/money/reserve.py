@@ -26,14 +26,14 @@ class Bounds(NamedTuple):
     output_tokens: int
     counted: Callable[[], int]
     """A nearer count of the input; slow, asked for only where the bound would refuse the call."""
-    price: Callable[[int, int], int | None]
+    dearest: Callable[[int, int], int | None]
     """(input tokens, output tokens) → nano-dollars at most, or None where no price is known."""
     row: Callable[[int, int, int], LedgerRow]
     """(input tokens, output tokens, nano-dollars) → how the ledger books it should this server die."""
 
 
 class Reservation:
-    __slots__ = ("_drawn", "_tokens", "_usd", "amount", "held", "unmetered")
+    __slots__ = ("_drawn", "_tokens", "_usd", "amount", "hard", "held")
 
     def __init__(self, usd: tuple[Rule, ...], tokens: tuple[Rule, ...]):
         self._usd = [(rule, rule.begins_ns) for rule in usd]
@@ -42,12 +42,7 @@ class Reservation:
         self._drawn = 0
         self.amount = 0
         """Nano-dollars put aside on disk; 0 where no hard budget asks for it."""
-        self.unmetered = False
-        """Let pass while the ledger could not be written: an operator chose that."""
-
-    @property
-    def hard(self) -> bool:
-        return any(rule.limit.hard for rule, _ in (*self._usd, *self._tokens))
+        self.hard = any(rule.limit.hard for rule in usd) or any(rule.limit.hard for rule in tokens)
 
     async def take(self, book: Book, bounds: Bounds, now_ns: int) -> None:
         """Put the worst case aside. Raises RateLimited where it does not fit, Invalid (no_price) where it cannot be known."""
@@ -91,7 +86,7 @@ class Reservation:
         hard = [(rule, begins_ns) for rule, begins_ns in self._usd if rule.limit.hard]
         if not hard:
             return None
-        worst = bounds.price(input_tokens, bounds.output_tokens)
+        worst = bounds.dearest(input_tokens, bounds.output_tokens)
         if worst is None:
             raise Invalid(
                 f"No price is known for this model, and a hard budget ({hard[0][0].limit.id} of {hard[0][0].limit.node}) covers "
@@ -167,10 +162,14 @@ def _usd(nano: int) -> str:
 
 def choose(plan: Plan, now_ns: int, *names: str) -> Reservation | None:
     """The reservation of an attempt at a model so named; None where no limit on money or tokens covers it."""
-    usd = tuple(rule for rule in plan.usd if rule.covers(*names))
-    tokens = tuple(rule for rule in plan.tokens if rule.covers(*names))
-    if not usd and not tokens:
-        return None
-    for rule in (*usd, *tokens):
+    usd, tokens = plan.usd, plan.tokens
+    if not plan.all_models:
+        usd = tuple(rule for rule in usd if rule.covers(*names))
+        tokens = tuple(rule for rule in tokens if rule.covers(*names))
+        if not usd and not tokens:
+            return None
+    for rule in usd:
+        rule.enter(now_ns)
+    for rule in tokens:
         rule.enter(now_ns)
     return Reservation(usd, tokens)

@@ -124,6 +124,8 @@ class Plan(NamedTuple):
     team: str
     member: str
     """Id of the member or service the actor hangs on."""
+    all_models: bool
+    """Whether every rule on money and tokens covers every model."""
 
 
 def plan(actor: Actor, generation: int, rules: list[Rule]) -> Plan:
@@ -134,7 +136,8 @@ def plan(actor: Actor, generation: int, rules: list[Rule]) -> Plan:
     of = [tuple(rule for rule in mine if rule.limit.metric == metric) for metric in METRICS]
     kinds = {node.partition(":")[0]: node.partition(":")[2] for node in nodes}
     who = kinds.get("member", "") or kinds.get("service", "")
-    return Plan(actor, generation, of[0], of[1], of[2], of[3], kinds.get("team", ""), who)
+    all_models = not any(rule.limit.models for rule in (*of[2], *of[3]))
+    return Plan(actor, generation, of[0], of[1], of[2], of[3], kinds.get("team", ""), who, all_models)
 
 
 def nodes_of(actor: Actor) -> tuple[str, ...]:

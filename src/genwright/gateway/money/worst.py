@@ -13,7 +13,7 @@ import msgspec
 from genwright import tokens
 from genwright.gateway.types import Call
 from genwright.messages import Media, Message, Reasoning, Text
-from genwright.prices import Usage
+from genwright.prices import Rates
 
 PER_MESSAGE = 16
 """Tokens of a message's frame and of names, at most."""
@@ -83,9 +83,23 @@ def with_cap(call: Call, cap: int, dialect: str, service: str) -> Call:
     return msgspec.structs.replace(call, **changes)
 
 
-def usages(input_tokens: int, output_tokens: int) -> tuple[Usage, Usage]:
-    """The two ways in which so many tokens can be dearest: plain, and written to the provider's cache."""
-    return Usage(input_tokens, output_tokens), Usage(input_tokens, output_tokens, cache_write_tokens=input_tokens)
+def dearest(rates: Rates, input_tokens: int, output_tokens: int) -> int | None:
+    """Nano-dollars at most: every token at the dearest rate it can have here (plain, cached, written to a cache, reasoning).
+
+    None where tokens have no price. What is no token (images made, seconds) is known only afterwards.
+    """
+    read = _rate(rates.input, rates.cached, rates.cache_write, size=input_tokens)
+    written = _rate(rates.output, rates.reasoning, size=input_tokens)
+    if (input_tokens and read is None) or (output_tokens and written is None):
+        return None
+    total = input_tokens * (read or 0) + output_tokens * (written or 0) + (_rate(rates.request, size=input_tokens) or 0)
+    return -(-total // rates.scale)
+
+
+def _rate(*listed: list[tuple[int, int]] | None, size: int) -> int | None:
+    """The dearest of several rates; of one that goes by size of input, the dearest up to this size."""
+    found = [tiers[0][1] if len(tiers) == 1 else max(rate for above, rate in tiers if size > above) for tiers in listed if tiers]
+    return max(found) if found else None
 
 
 def _message(message: Message) -> int:
