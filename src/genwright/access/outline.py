@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from genwright.access.terms import Path
 from genwright.access.types import Key, Member, Node, Terms
 
-SHOWN = 50
+SHOWN = 20
 """Keys of one team before a page says that there are more."""
 
 
@@ -20,6 +20,8 @@ class Line(NamedTuple):
     record: Any
     role: str | None
     terms: Terms
+    own: bool
+    """Whether it is bound otherwise than what it hangs under."""
 
 
 class Group(NamedTuple):
@@ -64,7 +66,7 @@ def _branch(path: Path, kind: str, holder: Member | Node, keys: Iterable[Key]) -
 
 def _line(path: Path, kind: str, record: Any, level: int) -> Line:
     end = path.under(f"{kind}:{record.id}", record)
-    return Line(level, kind, record, end.role, end.terms)
+    return Line(level, kind, record, end.role, end.terms, end.terms != path.terms)
 
 
 def _first(lines: list[Line], shown: int) -> list[Line]:

@@ -115,13 +115,14 @@ async def _teams(request: Request, actor: Actor, block: str | None = None, **sho
 
 
 def _counts(keys: list[Any], members: list[Any], nodes: list[Any]) -> dict[str, dict[str, int]]:
-    """Per node: members, service accounts and valid keys directly on it."""
+    """Per node: members, service accounts and keys under it that were not revoked."""
+    team_of = {one.id: one.team for one in [*members, *nodes]}
     valid = [key for key in keys if key.revoked_ns is None]
     return {
         node.id: {
             "members": sum(one.team == node.id for one in members),
             "services": sum(one.team == node.id for one in nodes),
-            "keys": sum(node.id in (key.team, key.holder) for key in valid),
+            "keys": sum(node.id in (key.team, key.holder, team_of.get(key.holder)) for key in valid),
         }
         for node in nodes
     }

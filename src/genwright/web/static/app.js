@@ -157,7 +157,7 @@
     showTimes(within);
     for (const table of $$("table.stacking", within)) {
       const heads = $$("thead th", table).map((th) => th.textContent.trim());
-      for (const row of $$("tbody tr", table)) [...row.cells].forEach((cell, at) => heads[at] && (cell.dataset.label = heads[at]));
+      for (const row of $$("tbody tr", table)) [...row.cells].forEach((cell, at) => heads[at] && (cell.dataset.label ??= heads[at]));
     }
     for (const node of $$("[data-markdown]", within)) genwright.markdown?.(node, node.textContent);
     genwright.charts?.(within);
