@@ -1,5 +1,6 @@
-"""The gateway on its hot path: CPU per call and calls per second of the whole server process (key, policy, price, ledger row,
-durable span), beside nginx's proxy_pass and a proxy that only copies bytes, in the same interleaved run.
+"""The gateway on its hot path: CPU per call and calls per second of the whole server process (key, limits, a hard budget's
+reservation and settlement, policy, price, durable span), beside nginx's proxy_pass and a proxy that only copies bytes, in the
+same interleaved run; then the delay it adds, and its memory.
 
 Workload: chats of about 1 kB of real text to an instant scripted upstream in a process of its own; 64 connections.
 """
@@ -14,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks import gateway_memory, load
 from benchmarks.figures import Figure, figure
 from benchmarks.tracing import real_texts
 
@@ -28,6 +30,10 @@ CONNECTIONS = 64
 CALLS = 4_000
 STREAMS = 400
 RUNS = 3
+PACE = 1_000
+PACED = 5_000
+MIXED = 10_000
+STEPS = 8
 HERE = Path(__file__).parent
 
 
@@ -46,12 +52,15 @@ def figures() -> Iterator[Figure]:
         if shutil.which("nginx"):
             servers["nginx"] = stack.enter_context(nginx(folder, upstream))
         texts = real_texts()
+        set_limits(servers["genwright"][0])
         for port, _ in servers.values():
             asyncio.run(load.run(port, bodies(port, texts, 300, False), 8))  # warm
             asyncio.run(load.run(port, bodies(port, texts, 50, True), 8))
         plain = [{name: measure(server, texts, CALLS, False) for name, server in servers.items()} for _ in range(RUNS)]
         streams = [{name: measure(server, texts, STREAMS, True) for name, server in servers.items()} for _ in range(RUNS)]
         first = [first_chunks(servers["genwright"][0], upstream, texts) for _ in range(RUNS)]
+        added = [added_p99(servers["genwright"][0], upstream, texts) for _ in range(RUNS)]
+        grown, slow = memory(servers["genwright"], texts)
     peers = [name for name in servers if name != "genwright"]
     cpu = {name: [run[name][1] for run in plain] for name in servers}
     rate = {name: [run[name][0] for run in plain] for name in servers}
@@ -68,6 +77,60 @@ def figures() -> Iterator[Figure]:
     )
     yield figure("gateway.cpu_ms_per_stream", [run["genwright"][1] for run in streams], "ms", note="50 chunks")
     yield figure("gateway.first_chunk_added_ms", first, "ms", note="median of 200 streams one after the other, against direct")
+    yield figure("gateway.added_p99_ms", added, "ms", note=f"{PACED} chats at {PACE}/s, each p99 against direct; one machine")
+    yield figure("gateway.rss_mb_1000_streams", [slow], "MB", note="above idle, all open and talking")
+    note = f"slope over {MIXED * STEPS:,} mixed calls (plain, streams, refused, left) after as many warm ones"
+    yield figure("gateway.rss_growth_mb_per_million", [grown], "MB", note=note)
+
+
+def set_limits(port: int) -> None:
+    """A hard budget on the project and limits on its requests: so wide that nothing is refused, so real that all is counted."""
+    for metric, window, amount in (("usd", "month", 10**15), ("requests", "minute", 10**9), ("tokens", "minute", 10**12)):
+        limit = {"node": "project:default", "metric": metric, "window": window, "amount": amount, "hard": True}
+        call = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/gateway/limits", json.dumps(limit).encode(),
+            {"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+        )  # fmt: skip
+        urllib.request.urlopen(call, timeout=30).read()
+
+
+def added_p99(port: int, upstream: int, texts: list[str]) -> float:
+    """Milliseconds between the slowest hundredth through the gateway and direct, at PACE calls a second."""
+    direct = asyncio.run(load.paced(upstream, bodies(upstream, texts, PACED, False), PACE, CONNECTIONS))
+    through = asyncio.run(load.paced(port, bodies(port, texts, PACED, False), PACE, CONNECTIONS))
+    return (p99(through) - p99(direct)) * 1000
+
+
+def p99(values: list[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]
+
+
+def memory(server: tuple[int, list[int]], texts: list[str]) -> tuple[float, float]:
+    """(megabytes per million mixed calls, megabytes of 1,000 open streams)."""
+    port, pids = server
+
+    def make(text: str, stream: bool, model: str) -> bytes:
+        return load.request(port, gateway_memory.body(model, text, stream), KEY)
+
+    points = []
+    for step in range(2 * STEPS):
+        asyncio.run(gateway_memory.mixed(port, texts, MIXED, make, MODEL))
+        if step >= STEPS:
+            points.append((step * MIXED, gateway_memory.rss_mb(pids)))
+    time.sleep(1)
+    drip = free_port()
+    add_provider(port, "drip", f"http://127.0.0.1:{drip}/v1")
+    slow = asyncio.run(gateway_memory.open_streams(drip, port, lambda text: make(text, True, "drip/m"), pids))
+    return gateway_memory.slope(points), slow
+
+
+def add_provider(port: int, name: str, url: str) -> None:
+    provider = {"name": name, "kind": "openai-compatible", "base_url": url, "api_key": "none"}
+    call = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/gateway/providers", json.dumps(provider).encode(),
+        {"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+    )  # fmt: skip
+    urllib.request.urlopen(call, timeout=30).read()
 
 
 def bodies(port: int, texts: list[str], count: int, stream: bool) -> list[bytes]:
@@ -137,7 +200,8 @@ def genwright(folder: Path, upstream: int) -> Iterator[tuple[int, list[int]]]:
     port = free_port()
     environment = {
         "GENWRIGHT_HOME": str(folder / "home"), "GENWRIGHT_ADMIN_KEY": KEY, "OPENAI_API_KEY": "none",
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1",
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1", "GENWRIGHT_MAX_CONCURRENT": "3000",
+        "GENWRIGHT_PRIVATE_HOSTS": "127.0.0.1",
     }  # fmt: skip
     with process([sys.executable, "-m", "genwright.cli", "up", "--port", str(port)], port, environment) as pid:
         yield port, [pid]

@@ -40,6 +40,12 @@ class Client(asyncio.Protocol):
         if complete:
             self._done.set_result(self._data)
 
+    def leave(self) -> None:
+        """Hang up in the middle."""
+        if self._done is not None and not self._done.done():
+            self._done.cancel()
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_exception(ConnectionError("closed in the middle"))
@@ -74,3 +80,33 @@ async def run(port: int, requests: Sequence[bytes], connections: int) -> tuple[f
     for client in clients:
         client.transport.close()
     return seconds, firsts
+
+
+async def paced(port: int, requests: Sequence[bytes], per_s: float, connections: int) -> list[float]:
+    """Requests at fixed times, answered or not: the seconds each took from its time on, waiting included."""
+    loop = asyncio.get_running_loop()
+    free: asyncio.Queue[Client] = asyncio.Queue()
+    clients = [(await loop.create_connection(Client, "127.0.0.1", port))[1] for _ in range(connections)]
+    for client in clients:
+        free.put_nowait(client)
+    took: list[float] = []
+
+    async def one(item: bytes, due: float) -> None:
+        client = await free.get()
+        answer = await client.call(item)
+        took.append(loop.time() - due)
+        free.put_nowait(client)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(answer[:500].decode(errors="replace"))
+
+    begin = loop.time() + 0.05
+    tasks = []
+    for number, item in enumerate(requests):
+        due = begin + number / per_s
+        if (wait := due - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        tasks.append(asyncio.create_task(one(item, due)))
+    await asyncio.gather(*tasks)
+    for client in clients:
+        client.transport.close()
+    return took
