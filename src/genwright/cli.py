@@ -45,6 +45,8 @@ GROUPS = {
 }
 """Command groups: name → (room, attribute of its commands.py)."""
 VERBS = {
+    "apply": ("gateway.files", "apply"),
+    "export": ("gateway.files", "export"),
     "ingest": ("retrieval", "ingest"),
     "ask": ("agents", "ask"),
     "why": ("tracing", "why"),

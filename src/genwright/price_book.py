@@ -139,10 +139,15 @@ def _row(name: str, given: Any) -> Row:
 def _text(value: Any) -> Any:
     """Numbers as people write them become the same digits as text; what is inexact is refused later, as text too."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{Decimal(repr(value)):f}".removesuffix(".0")
+        return decimal(value)
     if isinstance(value, dict):
         return {str(size): _text(amount) for size, amount in value.items()}
     return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def decimal(value: float) -> str:
+    """The digits a number was written with, never with an exponent."""
+    return f"{Decimal(repr(value)):f}".removesuffix(".0")
 
 
 def _usd(name: str, field: str, text: str) -> Fraction:

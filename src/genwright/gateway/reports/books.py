@@ -10,9 +10,7 @@ import asyncio
 from fractions import Fraction
 from typing import Any
 
-import msgspec
-
-from genwright import clock, price_book, prices
+from genwright import clock, price_book, prices, yamls
 from genwright.access.types import Actor
 from genwright.errors import Invalid, Missing
 from genwright.gateway.reports.types import BookVersion, ModelPrice
@@ -141,15 +139,10 @@ def usd(amount: Fraction) -> str:
     return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
 
 
-def read_file(text: str) -> dict[str, Any]:
+def read_file(text: str, name: str = "The file") -> dict[str, Any]:
     """The prices in a book's file, YAML or JSON. Raises Invalid."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise Invalid(f"The price book cannot be read: {error}. Nothing was stored.", code="bad_file") from error
+    content = yamls.read(text, name)
     prices_ = content.get("prices", content) if isinstance(content, dict) else None
     if not isinstance(prices_, dict):
         raise Invalid('A price book holds "prices": PROVIDER/MODEL → prices. Nothing was stored.', code="bad_file")
-    return msgspec.to_builtins(prices_, str_keys=True)
+    return prices_

@@ -15,5 +15,4 @@ class Names:
         """id → name, of the actor's project; empty for who may not see them."""
         if not actor.may("admin"):
             return {}
-        found = {key.id: key.name for key in await self._access.list_keys(actor)}
-        return found | {member.id: member.name for member in await self._access.tree.members(actor)}
+        return {node.partition(":")[2]: name for node, name in (await self._access.tree.names(actor)).items()}
