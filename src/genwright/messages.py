@@ -26,6 +26,8 @@ class Media(msgspec.Struct, tag="media", frozen=True, omit_defaults=True):
     url: str = ""
     blob: str = ""
     name: str = ""
+    detail: str = ""
+    """How closely an image is to be looked at: low or high, as OpenAI names it; empty: as the provider likes."""
 
 
 class ToolCall(msgspec.Struct, tag="tool_call", frozen=True):

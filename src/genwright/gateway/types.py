@@ -32,10 +32,12 @@ class Wire(msgspec.Struct, frozen=True):
     """Request headers of the dialect that go along (anthropic-beta)."""
     parts: tuple[str, ...] = ("messages",)
     """Fields of the body that hold the messages: what a rail changed there is left out, and written anew by the provider."""
+    names: dict[str, str] = {}
+    """Names of `Call.parameters` → what the caller's dialect calls them, for errors."""
 
     def without(self, *names: str) -> Wire:
         """The body without these fields."""
-        return Wire(self.dialect, {k: v for k, v in self.body.items() if k not in names}, self.headers, self.parts)
+        return msgspec.structs.replace(self, body={k: v for k, v in self.body.items() if k not in names})
 
 
 class Told(msgspec.Struct):
@@ -78,6 +80,10 @@ class Call(msgspec.Struct, frozen=True):
     """clock.monotonic() after which nobody waits for the answer; 0: none."""
     timeout_s: float = 0.0
     """Longest time for one attempt; 0: the settings'."""
+    first_chunk_s: float = 0.0
+    """Longest wait for the first piece of a stream; 0: only the attempt's time counts."""
+    context: dict[str, Any] | None = None
+    """What becomes of a conversation too long for the model; see context.py. None: it is sent as it is."""
     drop_params: bool = False
     """Leave out what the provider cannot take, and say so, instead of refusing the call."""
     cache: str = ""

@@ -20,6 +20,7 @@ from genwright.errors import (
 )
 from genwright.gateway import sse
 from genwright.gateway.faces.openai import Asked, field_error, read_json, take_drop
+from genwright.gateway.providers.base import own_words
 from genwright.gateway.types import REDACTED, Answer, Call, Chunk, Model, Wire
 from genwright.gateway.wire import anthropic as wire
 from genwright.gateway.wire.openai import as_text, bad
@@ -51,6 +52,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "top_p": (0, 1),
     "max_tokens": (1, 1e9),
     "top_k": (0, 1e9),
+}
+_NAMES = {
+    "stop": "stop_sequences",
+    "response_format": "output_config.format",
+    "reasoning_effort": "output_config.effort",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
 }
 HEADERS = (b"anthropic-beta", b"anthropic-version")
 """Request headers that a provider of the same dialect gets."""
@@ -90,7 +97,7 @@ def read_request(body: bytes, headers: dict[bytes, bytes] | None = None, count: 
         wire.read_tools(request.tools) if request.tools else [],
         user=str((request.metadata or {}).get("user_id") or ""),
         extra=extra,
-        wire=Wire(wire.DIALECT, plain, sent),
+        wire=Wire(wire.DIALECT, plain, sent, names=_NAMES),
         drop_params=drop,
     )
     return Asked(call, bool(request.stream))
@@ -229,7 +236,7 @@ class StreamWriter:
 
     def error(self, error: Error) -> bytes:
         """An error in the middle; the stream ends after it."""
-        return sse.frame(write_error(error), "error")
+        return own_words(error, wire.DIALECT) or sse.frame(write_error(error), "error")
 
 
 def _event(kind: str, **data: Any) -> bytes:

@@ -13,10 +13,11 @@ import msgspec
 from genwright import clock
 from genwright.errors import Blocked, Error, Forbidden, Missing, RateLimited, Unauthenticated, UpstreamAuth, UpstreamLimited
 from genwright.gateway import sse
+from genwright.gateway.providers.base import own_words
 from genwright.gateway.types import Answer, Call, Chunk, Wire
 from genwright.gateway.wire import openai as wire
 from genwright.gateway.wire.openai import bad
-from genwright.messages import Message
+from genwright.messages import Media, Message
 from genwright.vocab import new_id
 
 _encode = msgspec.json.Encoder().encode
@@ -90,15 +91,17 @@ def read_request(body: bytes, headers: dict[bytes, bytes] | None = None) -> Aske
         if not low <= parameters[name] <= high:
             raise bad(name, f"{name} is {parameters[name]}; it must lie between {low:g} and {high:g}. Nothing was sent.")
     session, user, tags = read_metadata(request.metadata)
+    messages = wire.read_messages(request.messages)
+    extra = {name: value for name, value in plain.items() if name not in _KNOWN and value is not None}
     call = Call(
         request.model,
-        wire.read_messages(request.messages),
+        messages,
         parameters,
         wire.read_tools(request.tools) if request.tools else [],
         session=session,
         user=user or request.user or "",
         tags=tags,
-        extra={name: value for name, value in plain.items() if name not in _KNOWN and value is not None},
+        extra=extra | image_detail(messages),
         wire=Wire(wire.DIALECT, plain),
         drop_params=drop,
     )
@@ -117,6 +120,12 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise bad("", "The body must be a JSON object. Nothing was sent.")
     return plain
+
+
+def image_detail(messages: list[Message]) -> dict[str, Any]:
+    """`detail` of an image as a field by itself, because other dialects cannot say it."""
+    found = [part.detail for message in messages for part in message.parts if isinstance(part, Media) and part.detail]
+    return {"detail": found[0]} if found else {}
 
 
 def take_drop(plain: dict[str, Any]) -> bool:
@@ -257,7 +266,7 @@ class StreamWriter:
 
     def error(self, error: Error) -> bytes:
         """An error in the middle; the stream ends after it."""
-        return sse.frame(write_error(error))
+        return own_words(error, wire.DIALECT) or sse.frame(write_error(error))
 
 
 def _tool_delta(call: Any) -> dict[str, Any]:

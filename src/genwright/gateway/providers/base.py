@@ -137,13 +137,18 @@ class Remote:
                     if not event.data:
                         yield Chunk(raw=event.raw, dialect=wire.name, event="comment")
                         continue
-                    chunk = self._read(reader.read, event)
+                    try:
+                        chunk = self._read(reader.read, event)
+                    except Upstream as error:
+                        raise _in_own_words(error, event.raw, wire.name) from error
                     if chunk is not None:
                         yield chunk
             last = events.close()
             if last is not None and reader.done:  # a server that leaves out the empty line at its very end
                 yield Chunk(raw=last.raw, dialect=wire.name, event="done" if last.data else "comment")
         if not reader.done:
+            if (problem := getattr(reader, "problem", None)) is not None:  # it said so, and then ended without its last word
+                raise problem
             raise StreamCut(f"{self.name} ended its stream before the answer was complete; what came is kept.")
 
     async def embed(self, model: str, texts: Sequence[Any], options: dict[str, Any]) -> Embedded:
@@ -279,18 +284,29 @@ def fitted(dialect: Dialect, call: Call, model: str, stream: bool) -> bytes:
             body = dialect.request(call, model, stream)
         except Invalid as error:
             name = str(error.details.get("param") or "")
-            if name == "messages" and call.wire is not None:  # as the caller's dialect calls them
-                error.details["param"] = call.wire.parts[0]
+            shown = _as_the_caller_says(error, name, call)
             if error.code != UNSUPPORTED or not (name in call.parameters or name in call.extra):
                 raise
             if not call.drop_params and name not in HINTS:
                 raise
-            dropped.append(name)
+            dropped.append(shown)
             call = _left_out(call, name)
             continue
         if call.told is not None:
-            call.told.dropped = dropped
+            call.told.dropped = list(dict.fromkeys(dropped))
         return body
+
+
+def _as_the_caller_says(error: Invalid, name: str, call: Call) -> str:
+    """The field under the name that the caller's dialect has for it, in the error, too."""
+    if call.wire is None:
+        return name
+    shown = call.wire.parts[0] if name == "messages" else call.wire.names.get(name, name)
+    if shown != name:
+        error.details["param"] = shown
+        if error.message.startswith(name):
+            error.message = shown + error.message.removeprefix(name)
+    return shown
 
 
 def _left_out(call: Call, name: str) -> Call:
@@ -355,6 +371,17 @@ class Refused(UpstreamRefused):
     def __init__(self, message: str, status: int, raw: bytes, dialect: str, **details: Any):
         super().__init__(message, **details)
         self.upstream_status, self.raw, self.dialect = status, raw, dialect
+
+
+def _in_own_words(error: Upstream, raw: bytes, dialect: str) -> Upstream:
+    if not hasattr(error, "raw") and error.code != "upstream_malformed":
+        error.raw, error.dialect = raw, dialect  # type: ignore[attr-defined]
+    return error
+
+
+def own_words(error: Error, dialect: str) -> bytes:
+    """A provider's error event as it came, for a caller of the same dialect; else nothing."""
+    return getattr(error, "raw", b"") if getattr(error, "dialect", "") == dialect and not isinstance(error, Refused) else b""
 
 
 def error_words(body: bytes) -> tuple[str, str, str, str]:

@@ -150,8 +150,7 @@ class OpenAICompatible:
 
 def _translate(call: Call, model: str) -> dict[str, Any]:
     """The body of a call of another dialect. Raises Invalid naming what this one cannot say."""
-    name = next(iter(call.extra), "")
-    if name:
+    for name in call.extra.keys() - {"detail"}:
         raise wire.unsupported(name, "OpenAI's chat completions, which this model is reached by")
     for number, tool in enumerate(call.tools):
         if "type" in tool:

@@ -22,6 +22,8 @@ DIALECTS = Table(
     {
         "openai": "genwright.gateway.providers.openai_compatible:OpenAICompatible",
         "anthropic": "genwright.gateway.providers.anthropic.dialect:Anthropic",
+        "responses": "genwright.gateway.providers.responses:Responses",
+        "completions": "genwright.gateway.providers.completions:Completions",
         "gemini": "genwright.gateway.providers.gemini.dialect:Gemini",
         "bedrock": "genwright.gateway.providers.bedrock.dialect:Bedrock",
     },

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from genwright.gateway.types import REDACTED
-from genwright.gateway.wire.openai import as_text, bad
+from genwright.gateway.wire.openai import as_text, bad, url_of
 from genwright.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from genwright.prices import Usage
 
@@ -23,6 +23,8 @@ FINISH = {
 }  # fmt: skip
 STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _OPAQUE = "anthropic:"
+IS_ERROR = "is_error"
+"""Marks a tool's result that says it failed: other dialects get it as JSON with this field."""
 
 
 # --- in
@@ -77,8 +79,15 @@ def _read_opaque(block: dict[str, Any]) -> Part:
     return Media("file", name=block["type"], url=_OPAQUE + msgspec.json.encode(block).decode())
 
 
+def _more(block: dict[str, Any], *known: str) -> bool:
+    """Whether a block says what has no neutral form."""
+    return any(value is not None for name, value in block.items() if name not in ("type", "cache_control", *known))
+
+
 def _read_image(block: dict[str, Any]) -> Part:
     source = block["source"]
+    if _more(block, "source"):
+        return _read_opaque(block)
     if source["type"] == "base64":
         return Media("image", mime_type=source["media_type"], base64=source["data"])
     return Media("image", url=source["url"]) if source["type"] == "url" else _read_opaque(block)
@@ -86,7 +95,7 @@ def _read_image(block: dict[str, Any]) -> Part:
 
 def _read_document(block: dict[str, Any]) -> Part:
     source = block["source"]
-    if source["type"] == "base64":
+    if source["type"] == "base64" and not _more(block, "source", "title"):
         return Media("file", mime_type=source["media_type"], base64=source["data"], name=block.get("title") or "")
     return _read_opaque(block)
 
@@ -95,7 +104,7 @@ def _read_result(block: dict[str, Any]) -> Part:
     content = block.get("content", "")
     if isinstance(content, list) and all(isinstance(item, dict) and item.get("type") == "text" for item in content):
         content = "".join(item["text"] for item in content)
-    return ToolResult(block["tool_use_id"], content)
+    return ToolResult(block["tool_use_id"], {IS_ERROR: True, "content": content} if block.get("is_error") else content)
 
 
 _BLOCKS: dict[str, Callable[[dict[str, Any]], Part]] = {
@@ -107,6 +116,9 @@ _BLOCKS: dict[str, Callable[[dict[str, Any]], Part]] = {
     "thinking": lambda block: Reasoning(block["thinking"], block.get("signature") or ""),
     "redacted_thinking": lambda block: Reasoning("", REDACTED + block["data"]),
 }
+
+
+_TOOL = ("name", "description", "input_schema", "type", "strict", "cache_control")
 
 
 def read_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,6 +134,10 @@ def read_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         if tool.get("type", "custom") not in ("custom", None):
             neutral["type"] = tool["type"]
+        elif more := [name for name in tool if name not in _TOOL and tool[name] is not None]:
+            neutral["type"] = f"a tool with {more[0]}"
+        if tool.get("strict") is not None:
+            neutral["strict"] = tool["strict"]
         read.append(neutral)
     return read
 
@@ -181,8 +197,11 @@ def write_block(part: Part) -> dict[str, Any]:
         )
         return {"type": "tool_use", "id": part.id, "name": part.name, "input": given}
     if isinstance(part, ToolResult):
-        content = part.response if isinstance(part.response, (str, list)) else as_text(part.response)
-        return {"type": "tool_result", "tool_use_id": part.id, "content": content}
+        given, failed = part.response, {}
+        if isinstance(given, dict) and given.keys() == {IS_ERROR, "content"}:
+            given, failed = given["content"], {IS_ERROR: True}
+        content = given if isinstance(given, (str, list)) else as_text(given)
+        return {"type": "tool_result", "tool_use_id": part.id, "content": content, **failed}
     if isinstance(part, Reasoning):
         if part.signature.startswith(REDACTED):
             return {"type": "redacted_thinking", "data": part.signature.removeprefix(REDACTED)}
@@ -196,16 +215,18 @@ def _write_media(part: Media) -> dict[str, Any]:
     kind = {"image": "image", "file": "document"}.get(part.modality)
     if kind is None or part.url.startswith("file_id:"):
         raise bad("messages", f"This {part.modality} part cannot be sent to a provider of Anthropic's dialect. Nothing was sent.")
+    title = {"title": part.name} if part.name and kind == "document" else {}
     if part.base64:
-        return {"type": kind, "source": {"type": "base64", "media_type": part.mime_type, "data": part.base64}}
-    return {"type": kind, "source": {"type": "url", "url": part.url}}
+        return {"type": kind, "source": {"type": "base64", "media_type": part.mime_type, "data": part.base64}, **title}
+    return {"type": kind, "source": {"type": "url", "url": url_of(part)}, **title}
 
 
 def write_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     written = []
     for tool in tools:
         schema = tool.get("parameters") or {"type": "object", "properties": {}}
-        written.append({"name": tool["name"], "description": tool.get("description") or "", "input_schema": schema})
+        strict = {"strict": tool["strict"]} if tool.get("strict") is not None else {}
+        written.append({"name": tool["name"], "description": tool.get("description") or "", "input_schema": schema, **strict})
     return written
 
 

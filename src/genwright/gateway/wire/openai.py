@@ -5,6 +5,7 @@ Used by the face (a client's request in, our answer out) and by the providers th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -173,7 +174,10 @@ def _refusal_part(part: dict[str, Any]) -> Part:
 
 def _image_part(part: dict[str, Any]) -> Part:
     image = part["image_url"]
-    return _media("image", image if isinstance(image, str) else image["url"])
+    if isinstance(image, str):
+        return media("image", image)
+    detail = image.get("detail") or ""
+    return msgspec.structs.replace(media("image", image["url"]), detail="" if detail == "auto" else detail)
 
 
 def _audio_part(part: dict[str, Any]) -> Part:
@@ -185,11 +189,11 @@ def _file_part(part: dict[str, Any]) -> Part:
     file = part["file"]
     if "file_id" in file:
         return Media("file", url=f"file_id:{file['file_id']}", name=file.get("filename", ""))
-    media = _media("file", file["file_data"])
-    return msgspec.structs.replace(media, name=file.get("filename", ""))
+    return msgspec.structs.replace(media("file", file["file_data"]), name=file.get("filename", ""))
 
 
-def _media(modality: Any, url: str) -> Media:
+def media(modality: Any, url: str) -> Media:
+    """From an address, or inline from a data: URL."""
     if url.startswith("data:"):
         head, _, data = url.removeprefix("data:").partition(",")
         return Media(modality, mime_type=head.partition(";")[0], base64=data)
@@ -213,7 +217,7 @@ def read_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
         definition = tool.get(kind) if isinstance(kind, str) else None
         if not isinstance(definition, dict) or not isinstance(definition.get("name"), str):
             raise bad(f"tools[{number}]", f"tools[{number}] must be {{'type': 'function', 'function': {{'name': …}}}}.")
-        read.append({"description": "", "parameters": {}, **definition})
+        read.append({"description": "", "parameters": {}, **definition, **({"type": kind} if kind != "function" else {})})
     return read
 
 
@@ -239,7 +243,7 @@ def write_messages(messages: list[Message]) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
     for message in messages:
         results = [part for part in message.parts if isinstance(part, ToolResult)]
-        written += [{"role": "tool", "tool_call_id": part.id, "content": as_text(part.response)} for part in results]
+        written += [{"role": "tool", "tool_call_id": part.id, "content": result_text(part.response)} for part in results]
         if len(results) < len(message.parts) or not results:
             written.append(_write_message(message))
     return written
@@ -262,15 +266,37 @@ def _write_message(message: Message) -> dict[str, Any]:
     return out | write_reasoning(message.parts)
 
 
+def result_text(response: Any) -> str:
+    """A tool's result as text. Raises Invalid for images and files in it, which OpenAI takes only from users."""
+    if isinstance(response, list) and any(isinstance(item, dict) and item.get("type", "text") != "text" for item in response):
+        raise bad("messages", "A tool's result with more than text cannot be sent to this model. Nothing was sent.")
+    return as_text(response)
+
+
+ADDRESS = re.compile(r"https?://|data:|gs://|s3://", re.IGNORECASE)
+
+
+def url_of(part: Media) -> str:
+    """Its address, or its content as one. Raises Invalid for what only its own provider understands."""
+    if part.base64:
+        return f"data:{part.mime_type};base64,{part.base64}"
+    if not ADDRESS.match(part.url):
+        what = part.name if part.modality == "file" and part.name else part.modality
+        raise bad(
+            "messages", f"A part '{what}' is known to its own provider only and cannot be sent to this model. Nothing was sent."
+        )
+    return part.url
+
+
 def _write_media(part: Media) -> dict[str, Any]:
-    url = part.url or f"data:{part.mime_type};base64,{part.base64}"
+    if part.modality == "file" and part.url.startswith("file_id:"):
+        return {"type": "file", "file": {"file_id": part.url.removeprefix("file_id:")}}
+    url = url_of(part)
     if part.modality == "image":
-        return {"type": "image_url", "image_url": {"url": url}}
+        return {"type": "image_url", "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})}}
     if part.modality == "audio" and part.base64:
         return {"type": "input_audio", "input_audio": {"data": part.base64, "format": part.mime_type.partition("/")[2]}}
-    if part.modality == "file":
-        if url.startswith("file_id:"):
-            return {"type": "file", "file": {"file_id": url.removeprefix("file_id:")}}
+    if part.modality == "file" and part.base64:
         return {"type": "file", "file": {"filename": part.name or "file", "file_data": url}}
     raise bad("messages", f"A {part.modality} part cannot be sent to a provider of OpenAI's dialect. Nothing was sent.")
 
