@@ -8,7 +8,7 @@ in which they are asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
@@ -107,6 +107,7 @@ class Flow:
                 attempt = self._begin(way, span, endpoint, candidate)
                 try:
                     outcome.answer = await once(attempt, endpoint, call)
+                    outcome.cached = way.operation == "chat" and not attempt.sent
                 except BaseException as error:
                     await attempt.fail(error, sent=attempt.sent)
                     raise
@@ -215,7 +216,7 @@ class Flow:
                             outcome.answer = item
                         else:
                             yield item
-                outcome.first_chunk_s = attempt.first_chunk_ns / 1e9
+                outcome.first_chunk_s, outcome.cached = attempt.first_chunk_ns / 1e9, not attempt.sent
         except BaseException as error:
             outcome.error = error
             if not isinstance(error, Error):
@@ -247,7 +248,7 @@ class Flow:
 
             attempt.sent = True
             async with aclosing(endpoint.stream(call, attempt.model)) as chunks:  # type: ignore[type-var]
-                async for received in chunks:
+                async for received in _begun_in_time(chunks, call.first_chunk_s):
                     if not attempt.first_chunk_ns:
                         attempt.first_chunk()
                         _note_dropped(attempt, call)
@@ -293,7 +294,10 @@ class Flow:
         return Attempt(self._parts.money, way.actor, span, endpoint, candidate.model, way.operation, way.admission)
 
     def _span(self, way: _Way, call: Call, candidate: Candidate) -> Any:
-        return self._tracing.span(way.actor, f"{way.operation} {candidate.model}", operation=way.operation, parent=call.parent)
+        span = self._tracing.span(way.actor, f"{way.operation} {candidate.model}", operation=way.operation, parent=call.parent)
+        if candidate.step:
+            span.set("genwright.route_step", candidate.step)
+        return span
 
     def _route_span(self, actor: Actor, call: Call) -> Any:
         return self._tracing.span(actor, call.model, operation="route", parent=call.parent)
@@ -312,6 +316,8 @@ class Flow:
         if call.prompt is not None:
             call = self._render(actor, call)
             attempt.span.set(PROMPT, call.prompt.version.ref)  # type: ignore[union-attr]
+        if call.context is not None:
+            call = await self._parts.router.fit(actor, call, f"{attempt.provider}/{attempt.model}")
         attempt.describe(call, stream)
         ref, policy = await self._parts.guardrails.default(actor.scope) if call.rails else (None, None)
         if ref is None or policy is None:
@@ -380,9 +386,10 @@ def names(model: str) -> tuple[str, str]:
 
 def _for(call: Call, candidate: Candidate) -> Call:
     """The call as this candidate is asked: its parameters over the caller's, no more time than is left."""
-    if not candidate.parameters and candidate.timeout_s is None and not call.deadline:
+    plain = not candidate.parameters and candidate.timeout_s is None and candidate.first_chunk_s is None
+    if plain and candidate.context is None and not call.deadline:
         return call
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"context": candidate.context or call.context, "first_chunk_s": candidate.first_chunk_s or 0.0}
     if candidate.parameters:
         changes["parameters"] = _over(call.parameters, candidate.parameters)
         changes["overrides"] = {**call.overrides, **candidate.parameters}  # for the caller's own body, too
@@ -394,6 +401,21 @@ def _for(call: Call, candidate: Candidate) -> Call:
     if limits:
         changes["timeout_s"] = min(limits)
     return msgspec.structs.replace(call, **changes)
+
+
+async def _begun_in_time(chunks: AsyncIterator[Chunk], seconds: float) -> AsyncGenerator[Chunk]:
+    """The chunks, if the first comes within so many seconds (0: however long it takes). Raises UpstreamTimeout."""
+    if seconds:
+        try:
+            async with asyncio.timeout(seconds):
+                first = await anext(chunks, None)
+        except TimeoutError:
+            raise UpstreamTimeout(f"The first piece of the answer did not come within {seconds:g} s.", phase="first") from None
+        if first is None:
+            return
+        yield first
+    async for chunk in chunks:
+        yield chunk
 
 
 def _over(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def kind(outcome: Outcome) -> str:
 def _of(error: Error) -> str:
     if error.code in ("breaker_open", "retry_budget", "condition"):
         return SKIPPED
+    if error.code == "context_length_exceeded":
+        return "context_length"
     if error.code == "deadline_exceeded":
         return "deadline"
     if isinstance(error, UpstreamRefused):

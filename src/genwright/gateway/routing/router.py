@@ -25,6 +25,7 @@ from genwright.gateway.routing.types import (
     ExplainedStep,
     Explanation,
     Outcome,
+    RouteContent,
     RouteTest,
     TargetHealth,
 )
@@ -78,7 +79,17 @@ class Router:
             loaded = await self._load(actor.scope, name.removeprefix("route/"))
         except Missing as error:
             raise Missing(error.message, code="model_not_found", param="model") from error
-        return Trip(self.means, actor, call, loaded.root, loaded.version.ref)
+        trip = Trip(self.means, actor, call, loaded.root, loaded.version.ref)
+        trip.context = loaded.context
+        return trip
+
+    async def fit(self, actor: Actor, call: Call, model: str) -> Call:
+        """The call as its context policy makes it fit the model. Raises Invalid where nothing makes it fit."""
+        from genwright.gateway import context
+
+        known = self.means.catalogue(actor.scope, *model.split("/", 1)) or {}
+        window = known.get("context") or 0
+        return await context.fit(actor, call, context.read(call.context), model, window=window, ask=self.means.ask)
 
     # -- routes
 
@@ -252,14 +263,14 @@ class _Loader:
         self._router, self.scope, self._seen = router, scope, seen
         self.registry = router._registry
 
-    async def route(self, text: str) -> tuple[str, str, tree.Node]:
+    async def route(self, text: str) -> tuple[Version, RouteContent, tree.Node]:
         version = await self._router._version(self.scope, text.removeprefix("route/"))
         if version.name in self._seen:
             way = " → ".join((*self._seen, version.name))
             raise Invalid(f"The route leads back to itself: {way}. Nothing was kept.", code="route_cycle")
-        _, root = tree.read(version.content)
+        route, root = tree.read(version.content)
         await self._router._fetch(self.scope, root, (*self._seen, version.name))
-        return version.ref, version.digest, root
+        return version, route, root
 
 
 async def _steps(trip: Trip) -> list[ExplainedStep]:

@@ -19,6 +19,7 @@ from genwright.plugs import Table
 
 if TYPE_CHECKING:
     from genwright.gateway.routing.trip import Trip
+    from genwright.registry.types import Version
     from genwright.vocab import Scope
 
 NODES = Table(
@@ -58,8 +59,8 @@ class Loader(Protocol):
     registry: Any
     scope: Scope
 
-    async def route(self, text: str) -> tuple[str, str, Node]:
-        """(version's ref, its digest, root) of route/NAME[@label|@n], loaded. Raises Invalid where it leads back to itself."""
+    async def route(self, text: str) -> tuple[Version, RouteContent, Node]:
+        """(version, content, root) of route/NAME[@label|@n], loaded. Raises Invalid where it leads back to itself."""
         ...
 
 
@@ -116,6 +117,13 @@ def read(content: dict[str, Any]) -> tuple[RouteContent, Node]:
         route = msgspec.convert(content, RouteContent)
     except msgspec.ValidationError as error:
         raise _wrong("route", str(error)) from error
+    if route.context is not None:
+        from genwright.gateway import context
+
+        try:
+            context.read(route.context)
+        except ValueError as error:
+            raise _wrong("route", str(error)) from error
     counter = [0]
     root = _node(route.root, "root", counter, 0)
     if not any(True for _ in everything(root)):

@@ -53,6 +53,8 @@ class Trip:
         self.attempts = 0
         self.failures = 0
         self.requirements: list[Allows] = []
+        self.context: dict[str, Any] | None = None
+        """Context policy of the route that is being walked."""
         self.notes: list[tuple[str, str]] = []
         """(place, what was decided there and why)."""
         self.exposures: dict[str, str] = {}

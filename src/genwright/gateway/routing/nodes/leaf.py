@@ -59,7 +59,7 @@ class Model(Node):
             parameters=self.parameters,
             timeout_s=self.timeout_s,
             first_chunk_s=self.first_chunk_s,
-            context=self.context,
+            context=self.context or trip.context,
         )
         refusal = trip.refuses(candidate)
         if refusal is not None:
@@ -119,29 +119,33 @@ class SubRoute(Node):
     ref: str
     """route/NAME[@label|@n]; without a selector its label production, else its newest version."""
     resolved: Any = None
-    """Filled in when the route is loaded: (version's ref, root node)."""
+    """Filled in when the route is loaded: (version's ref, its content, root node)."""
 
     def __post_init__(self) -> None:
         if self.resolved is not None or not self.ref.startswith("route/"):
             raise ValueError("a route node has the field ref: route/NAME[@label|@n]")
 
     async def load(self, loader: Loader) -> list[tuple[str, str]]:
-        ref, digest, root = await loader.route(self.ref)
-        self.resolved = (ref, root)
-        return [(self.ref, digest)]
+        version, content, root = await loader.route(self.ref)
+        self.resolved = (version.ref, content, root)
+        return [(self.ref, version.digest)]
 
     def walk(self, trip: Trip, at: str) -> Steps:
         if self.resolved is None:
             return Outcome(Candidate("route", self.ref, at), error=Unavailable(f"{self.ref} was not loaded.", code="condition"))
         trip.note(at, f"{self.ref} = {self.resolved[0]}")
-        return (yield from self.resolved[1].walk(trip, at))
+        outer, trip.context = trip.context, self.resolved[1].context or trip.context
+        try:
+            return (yield from self.resolved[2].walk(trip, at))
+        finally:
+            trip.context = outer
 
     def leaves(self) -> Iterator[Model]:
         if self.resolved is not None:
-            yield from self.resolved[1].leaves()
+            yield from self.resolved[2].leaves()
 
     def ready(self, trip: Trip) -> bool:
-        return self.resolved is not None and self.resolved[1].ready(trip)
+        return self.resolved is not None and self.resolved[2].ready(trip)
 
     def says(self) -> str:
         return self.resolved[0].partition("sha256:")[2][:12] if self.resolved is not None else ""
