@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
@@ -23,6 +23,7 @@ from genwright.blobs import Blobs
 from genwright.datasets.service import Datasets
 from genwright.errors import Error, Forbidden, Invalid, TooLarge, Unauthenticated, Unavailable
 from genwright.evals.service import Evals
+from genwright.gateway.learned.service import Learned
 from genwright.gateway.media.service import Media
 from genwright.gateway.service import Gateway, operator_hosts
 from genwright.guardrails.service import Guardrails
@@ -46,6 +47,8 @@ ROOMS = (
 )  # fmt: skip
 OPEN = ("/healthz", "/readyz", "/login", "/static", "/favicon.ico")
 """Paths that answer without a key: health, log-in and the style sheets. Everything else needs an actor."""
+FACES = ("/v1/", "/v1beta/")
+"""Paths of the models' dialects and of trace intake."""
 COOKIE = "genwright_session"
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?\Z")
 """A Host header: a name or an address, perhaps a port; nothing that could become another path in a URL made from it."""
@@ -75,6 +78,7 @@ class House:
             self.databases, self.http, self.registry, self.tracing, self.guardrails, self.access, self.secrets, settings
         )
         self.gateway.media = Media(self.gateway, registry_db, self.blobs, Blobs(home / "files"), self.jobs, self.access)
+        self.gateway.learned = Learned(self.gateway, self.databases, self.tracing, self.blobs, self.jobs, self.access)
         self.retrieval = Retrieval(registry_db, self.registry, self.tracing, self.gateway, self.blobs, self.jobs, settings)
         self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)
         self.datasets = Datasets(self.registry, self.blobs, self.tracing)
@@ -182,6 +186,8 @@ class Door:
     async def _answer(self, house: House, scope: ASGIScope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         headers = dict(reversed(scope["headers"]))  # the first of equal headers counts
+        if path.startswith(FACES):
+            take_query_key(scope, headers)
         try:
             self._check(scope, headers)
             if path in ("/healthz", "/readyz"):
@@ -194,7 +200,7 @@ class Door:
         except Error as error:
             await self._refuse(scope, send, error, headers)
             return
-        if path.startswith("/v1/"):
+        if path.startswith(FACES):
             await (house.tracing if path == "/v1/traces" else house.gateway).asgi(scope, receive, send)
         else:
             await self._framework(scope, receive, send)
@@ -211,7 +217,8 @@ class Door:
 
     async def _actor(self, house: House, scope: ASGIScope, headers: dict[bytes, bytes]) -> Any:
         bearer = headers.get(b"authorization", b"").decode("latin-1")
-        key = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get(b"x-api-key", b"").decode("latin-1")
+        own = headers.get(b"x-api-key") or headers.get(b"x-goog-api-key") or b""  # Anthropic's clients, Google's
+        key = bearer[7:].strip() if bearer[:7].lower() == "bearer " else own.decode("latin-1")
         if key:
             return await house.access.actor_for_key(key)
         cookie = read_cookie(headers.get(b"cookie", b""))
@@ -229,7 +236,7 @@ class Door:
 
     async def _refuse(self, scope: ASGIScope, send: Send, error: Error, headers: dict[bytes, bytes] | None = None) -> None:
         path, headers = scope["path"], headers or {}
-        if path.startswith("/v1/") and self.house is not None:
+        if path.startswith(FACES) and self.house is not None:
             status, out, body = self.house.gateway.error_response(path, headers, error)
             await respond(send, status, out, body)
         elif isinstance(error, Unauthenticated) and b"text/html" in headers.get(b"accept", b""):
@@ -240,6 +247,21 @@ class Door:
 
             response = error_reply(error)
             await respond(send, response.status_code, response.raw_headers, bytes(response.body))
+
+
+def take_query_key(scope: ASGIScope, headers: dict[bytes, bytes]) -> None:
+    """Google's clients may send the key as `?key=`: it moves to the header, so that no log, span or error sees it in a URL."""
+    query: bytes = scope.get("query_string", b"")
+    if not query:
+        return
+    kept = []
+    for pair in query.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if unquote_to_bytes(name) != b"key":
+            kept.append(pair)
+        elif value and b"x-goog-api-key" not in headers:
+            headers[b"x-goog-api-key"] = unquote_to_bytes(value)
+    scope["query_string"] = b"&".join(kept)
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -63,7 +63,11 @@ class House:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        key = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
+        key = (
+            headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+            or headers.get(b"x-api-key")
+            or headers.get(b"x-goog-api-key", b"")
+        )
         try:
             scope["actor"] = await self.access.actor_for_key(key.decode())
         except Error as error:

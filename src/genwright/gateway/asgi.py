@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genwright.errors import Error, Missing, Unauthenticated, Upstream
 from genwright.gateway.exchange import Exchange, Gone, Headers
 from genwright.gateway.media.operations import PATHS
+from genwright.gateway.money.answers import HEADER
 from genwright.gateway.providers.base import Refused
 
 if TYPE_CHECKING:
@@ -37,13 +38,28 @@ class Route(NamedTuple):
 
 _CHAT = "genwright.gateway.faces.handlers"
 _MEDIA = "genwright.gateway.media.face"
+_GEMINI = "genwright.gateway.faces.gemini_handlers"
+_VERBS = {
+    "generateContent": "generate",
+    "streamGenerateContent": "stream",
+    "countTokens": "count_tokens",
+    "embedContent": "embed",
+    "batchEmbedContents": "embed_batch",
+}
 ROUTES: tuple[Route, ...] = (
+    *(
+        Route("POST", f"/{version}/models/{{model:path}}:{verb}", f"{_GEMINI}:{handler}", "gemini")
+        for version in ("v1beta", "v1")
+        for verb, handler in _VERBS.items()
+    ),
     Route("POST", "/v1/chat/completions", f"{_CHAT}:chat"),
     Route("POST", "/v1/messages", f"{_CHAT}:messages", "anthropic"),
     Route("POST", "/v1/messages/count_tokens", f"{_CHAT}:count_tokens", "anthropic"),
     Route("POST", "/v1/embeddings", f"{_CHAT}:embeddings"),
     Route("GET", "/v1/models", f"{_CHAT}:models"),
     Route("GET", "/v1/models/{model:path}", f"{_CHAT}:model"),
+    Route("GET", "/v1beta/models", f"{_GEMINI}:models", "gemini"),
+    Route("GET", "/v1beta/models/{model:path}", f"{_GEMINI}:model", "gemini"),
     *(Route("POST", path, f"{_MEDIA}:operation") for path in PATHS),
     Route("POST", "/v1/files", f"{_MEDIA}:put_file"),
     Route("GET", "/v1/files", f"{_MEDIA}:files"),
@@ -63,6 +79,7 @@ ROUTES: tuple[Route, ...] = (
 ERRORS = {
     "openai": "genwright.gateway.faces.openai:write_error",
     "anthropic": "genwright.gateway.faces.anthropic:write_error",
+    "gemini": "genwright.gateway.faces.gemini:write_error",
 }
 """Dialect → writer of error bodies (Error → bytes)."""
 
@@ -114,7 +131,11 @@ class Faces:
             if scope.get("actor") is None:
                 raise Unauthenticated("This needs a key: send 'Authorization: Bearer gw_…'.")
             route, exchange.params = found
-            await _load(route.handler)(exchange)
+            handler = _load(route.handler)
+            if HEADER in exchange.headers and scope["method"] == "POST":
+                await self._gateway.money.answers.serve(exchange, handler)
+            else:
+                await handler(exchange)
         except Gone:
             return
         except Error as error:
@@ -156,6 +177,6 @@ class Faces:
         ]
         if rows and rows[0].dialect != "openai":
             return rows[0].dialect
-        if path.startswith("/v1beta/") and "gemini" in ERRORS:
+        if path.startswith("/v1beta/") or b"x-goog-api-client" in headers:
             return "gemini"
         return "anthropic" if path.startswith("/v1/messages") or b"anthropic-version" in headers else "openai"

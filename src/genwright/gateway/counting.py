@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from genwright import tokens
+from genwright.errors import UpstreamRefused
 from genwright.gateway.flow import names
 
 if TYPE_CHECKING:
@@ -24,9 +26,10 @@ async def count_tokens(gateway: Gateway, actor: Actor, call: Call) -> int:
     if target is None and first != "route":
         endpoint = await gateway._directory.endpoint(actor.scope, first)
         count = getattr(endpoint, "count_tokens", None)
-        counted = await count(call, rest) if count is not None else None
-        if counted is not None:
-            return counted
+        with contextlib.suppress(UpstreamRefused):  # some of Bedrock's models cannot be counted
+            counted = await count(call, rest) if count is not None else None
+            if counted is not None:
+                return counted
     return await asyncio.to_thread(_ours, call)
 
 

@@ -267,13 +267,13 @@ def models(dialect: Dialect, names: Iterable[str]) -> bytes:
 
 _GEMINI_VERBS = {"generateContent": "chat", "streamGenerateContent": "stream", "batchEmbedContents": "embeddings",
                  "predict": "embeddings", "countTokens": "count"}  # fmt: skip
-_BEDROCK_VERBS = {"converse": "chat", "converse-stream": "stream", "invoke": "embeddings"}
+_BEDROCK_VERBS = {"converse": "chat", "converse-stream": "stream", "invoke": "embeddings", "count-tokens": "count"}
 _Route = tuple[re.Pattern[str], Dialect, dict[str, str]]
 _GOOGLE_ROOT = r"(/v1beta|/v1/projects/[^/]+/locations/[^/]+/publishers/google)"
 _ROUTES: list[_Route] = [
     (re.compile(_GOOGLE_ROOT + r"/models/(?P<model>[^:]+):(?P<verb>\w+)"), GEMINI, _GEMINI_VERBS),
     (re.compile(_GOOGLE_ROOT + "/models"), GEMINI, {"": "models"}),
     (re.compile("/token"), GEMINI, {"": "token"}),
-    (re.compile(r"/model/(?P<model>.+)/(?P<verb>converse|converse-stream|invoke)"), BEDROCK, _BEDROCK_VERBS),
+    (re.compile(r"/model/(?P<model>.+)/(?P<verb>converse|converse-stream|invoke|count-tokens)"), BEDROCK, _BEDROCK_VERBS),
     (re.compile("/foundation-models"), BEDROCK, {"": "models"}),
 ]

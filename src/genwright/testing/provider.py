@@ -267,14 +267,16 @@ class ScriptedProvider:
             elif embeds:
                 texts = dialects.embedding_inputs(request)
             else:
-                plain = dialect.plain(request.get("generateContentRequest", request))
+                plain = dialect.plain(
+                    request.get("generateContentRequest") or request.get("input", {}).get("converse") or request
+                )
                 if not all(isinstance(m, dict) for m in plain["messages"]):
                     raise TypeError("messages are not objects")
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
             await exchange.error(dialect, 400, f"the request cannot be read: {error!r}")
             return
         if found is not None and found.verb == "count":
-            await exchange.plain(msgspec.json.encode({"totalTokens": _asked(plain)}))
+            await exchange.plain(msgspec.json.encode({"totalTokens": _asked(plain), "inputTokens": _asked(plain)}))
             return
         item = self._next(call.model)
         reply = item if isinstance(item, Reply) else Reply()

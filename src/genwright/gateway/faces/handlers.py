@@ -7,7 +7,7 @@ import msgspec
 from genwright.errors import Missing
 from genwright.gateway.counting import count_tokens as count
 from genwright.gateway.exchange import Exchange, cost
-from genwright.gateway.faces import anthropic, openai
+from genwright.gateway.faces import anthropic, gemini_handlers, openai
 from genwright.gateway.faces import embeddings as vectors
 from genwright.gateway.types import Call, Model
 from genwright.prices import Usage
@@ -47,6 +47,8 @@ async def embeddings(exchange: Exchange) -> None:
 
 
 async def models(exchange: Exchange) -> None:
+    if _is_google(exchange):
+        return await gemini_handlers.models(exchange)
     exchange.actor.need("call")
     found = await exchange.gateway.models(exchange.actor)
     if _is_anthropic(exchange):
@@ -57,6 +59,8 @@ async def models(exchange: Exchange) -> None:
 
 async def model(exchange: Exchange) -> None:
     """One model by its name, whose slashes may be escaped."""
+    if _is_google(exchange):
+        return await gemini_handlers.model(exchange)
     exchange.actor.need("call")
     name = exchange.params["model"]
     found = {model.id: model for model in await exchange.gateway.models(exchange.actor)}
@@ -67,6 +71,11 @@ async def model(exchange: Exchange) -> None:
         await exchange.reply(200, msgspec.json.encode(anthropic.shown_model(found[name])))
     else:
         await exchange.reply(200, msgspec.json.encode(_shown(found[name])))
+
+
+def _is_google(exchange: Exchange) -> bool:
+    """Google's newer clients ask the same path as OpenAI's, and say who they are."""
+    return b"x-goog-api-client" in exchange.headers
 
 
 def _is_anthropic(exchange: Exchange) -> bool:

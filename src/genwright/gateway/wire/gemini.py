@@ -6,6 +6,7 @@ camelCase and snake_case alike; both are read, camelCase is written.
 
 from __future__ import annotations
 
+import base64
 import mimetypes
 import re
 from collections.abc import Callable
@@ -32,6 +33,23 @@ STOP = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_f
 _SNAKE = re.compile(r"_([a-z0-9])")
 
 
+def read_signature(given: str) -> str:
+    """A client's thoughtSignature as ours: Gemini's own, or another maker's that `foreign` had wrapped."""
+    try:
+        unwrapped = base64.b64decode(given + "=" * (-len(given) % 4), altchars=b"-_" if set(given) & set("-_") else None)
+    except ValueError:
+        unwrapped = b""
+    return unwrapped[len(_WRAPPED) :].decode("utf-8", "replace") if unwrapped.startswith(_WRAPPED) else SIGNED + given
+
+
+def foreign(signature: str) -> str:
+    """Another maker's signature in the form of Google's, so that clients carry it: it comes back to its maker."""
+    return base64.b64encode(_WRAPPED + signature.encode()).decode()
+
+
+_WRAPPED = b"genwright:"
+
+
 def camel(fields: dict[str, Any]) -> dict[str, Any]:
     """The same fields under their camelCase names; values are left alone."""
     return {_SNAKE.sub(lambda found: found[1].upper(), name): value for name, value in fields.items()}
@@ -50,7 +68,7 @@ def read_messages(system: Any, contents: list[Any]) -> list[Message]:
     names: dict[str, list[str]] = {}
     for number, item in enumerate(contents):
         where = f"contents[{number}]"
-        read = [_read(part, f"{where}.parts[{n}]", names) for n, part in enumerate(_parts(item, where))]
+        read = [one for n, part in enumerate(_parts(item, where)) for one in _signed(part, f"{where}.parts[{n}]", names)]
         results: list[Part] = [part for part in read if isinstance(part, ToolResult)]
         others = _joined([part for part in read if not isinstance(part, ToolResult)])
         role = item.get("role") or "user"
@@ -74,6 +92,16 @@ def _parts(content: Any, where: str) -> list[dict[str, Any]]:
     return parts
 
 
+def _signed(part: Any, where: str, names: dict[str, list[str]]) -> list[Part]:
+    """A part, with its signature as a reasoning part: in front of a call, behind a text."""
+    read = _read(part, where, names)
+    given = camel(part).get("thoughtSignature") if isinstance(part, dict) else None
+    if not given or isinstance(read, Reasoning | ToolResult):
+        return [read]
+    signature = Reasoning("", read_signature(given))
+    return [signature, read] if isinstance(read, ToolCall) else [read, signature]
+
+
 def _read(part: dict[str, Any], where: str, names: dict[str, list[str]]) -> Part:
     """`names`: function → ids of its calls that have no response yet, where the caller gave no ids."""
     part = camel(part)
@@ -84,7 +112,7 @@ def _read(part: dict[str, Any], where: str, names: dict[str, list[str]]) -> Part
     except (KeyError, TypeError, AttributeError):
         raise bad(where, f"{where} is no part as Gemini's reference describes it.") from None
     if part.get("thoughtSignature"):
-        return Reasoning("", SIGNED + part["thoughtSignature"])
+        return Reasoning("", read_signature(part["thoughtSignature"]))
     raise bad(where, f"{where} must hold one of {', '.join(_KINDS)}; it holds {', '.join(part) or 'nothing'}.")
 
 
@@ -93,8 +121,8 @@ def _read_text(part: dict[str, Any], names: dict[str, list[str]]) -> Part:
     if not isinstance(text, str):
         raise TypeError
     if part.get("thought"):
-        return Reasoning(text, signature and SIGNED + signature)
-    return Text(text) if text or not signature else Reasoning("", SIGNED + signature)
+        return Reasoning(text, signature and read_signature(signature))
+    return Text(text) if text or not signature else Reasoning("", read_signature(signature))
 
 
 def _read_call(part: dict[str, Any], names: dict[str, list[str]]) -> Part:
@@ -278,20 +306,20 @@ def write_parts(parts: list[Part], names: dict[str, str], thoughts: bool = False
     signature = ""
     for number, part in enumerate(parts):
         if isinstance(part, Reasoning):
-            if part.content and thoughts:
-                written.append({"text": part.content, "thought": True})
-            if part.signature.startswith(SIGNED):
+            own = part.signature.startswith(SIGNED)
+            if thoughts and (part.content or (part.signature and not own)):
+                shown: dict[str, Any] = {"text": part.content, "thought": True}
+                written.append(shown if own or not part.signature else {**shown, "thoughtSignature": foreign(part.signature)})
+            if own:
                 signature = part.signature.removeprefix(SIGNED)
                 before_call = number + 1 < len(parts) and isinstance(parts[number + 1], ToolCall)
                 if not part.content and not before_call and written and "text" in written[-1]:
                     written[-1]["thoughtSignature"], signature = signature, ""  # it came at the end of its text
-            continue
-        if isinstance(part, Text) and not part.content:
-            continue
-        out = _write(part, names)
-        if signature and isinstance(part, Text | ToolCall):
-            out["thoughtSignature"], signature = signature, ""
-        written.append(out)
+        elif not (isinstance(part, Text) and not part.content):
+            out = _write(part, names)
+            if signature and isinstance(part, Text | ToolCall):
+                out["thoughtSignature"], signature = signature, ""
+            written.append(out)
     return written
 
 
