@@ -125,6 +125,10 @@ links = sa.Table(
 )
 
 
+MOST = {"api_keys": 10_000, "key_nodes": 2_000, "members": 10_000, "projects": 1_000, "workspaces": 10_000}
+"""Rows of a table that one project (workspace, server) has at most: lists of them come whole."""
+
+
 class Found(msgspec.Struct, frozen=True):
     """An actor, and until when that holds (nanoseconds; None: until it is revoked)."""
 
@@ -163,6 +167,15 @@ def needed(connection: Connection, table: sa.Table, kind: type[R], scope: Scope,
         return found[0]
     near = nearest(id, list(connection.execute(sa.select(table.c.id).where(*mine)).scalars()))
     raise Missing(f"There is no {word} '{id[:100]}'." + (f" Nearest: {', '.join(near)}." if near else ""), nearest=near)
+
+
+def room_for_one(connection: Connection, table: sa.Table, *where: Any) -> None:
+    """Raise Conflict if the table has as many rows like that as it may."""
+    most = MOST[table.name]
+    if connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one() >= most:
+        raise Conflict(
+            f"There are {most:,} of these already, which is the limit. Nothing was made. End some first.", retry="never"
+        )
 
 
 # -- set-up
@@ -252,6 +265,7 @@ def insert_key(connection: Connection, key: Key, code: str) -> None:
     if path is None:
         raise Missing(f"There is no team, member or service account '{(key.holder or key.team)[:100]}' here. Nothing was made.")
     path.refuse_more("The key", key)
+    room_for_one(connection, keys, within(keys, scope), keys.c.revoked_ns.is_(None))
     connection.execute(keys.insert().values(**msgspec.structs.asdict(key), code=code))
     told = ("name", "role", "capture", "expires_ns", "team", "holder", "models", "operations", "tags")
     details = {name: getattr(key, name) for name in told if getattr(key, name) or name in told[:4]}

@@ -24,6 +24,7 @@ from genwright.access.store import (
     record,
     records,
     revoke_key,
+    room_for_one,
     sessions,
     within,
     workspaces,
@@ -47,6 +48,7 @@ def insert_workspace(connection: Connection, name: str, maker: Scope, by: str) -
     """A workspace with its first project and administrator; told in the maker's audit log, too."""
     if all_workspaces(connection, name):
         raise Conflict(f"There is a workspace '{name}' already. Nothing was made. Choose another name.", retry=NEVER)
+    room_for_one(connection, workspaces)
     insert_place(connection, Scope(name, FIRST_PROJECT), f"{maker.workspace}/{by}")
     audit.write(connection, maker, by, "access.create_workspace", name)
     audit.write(connection, Scope(name, FIRST_PROJECT), "operator", "access.create_workspace", name)
@@ -67,6 +69,7 @@ def all_projects(connection: Connection, workspace: str) -> list[Project]:
 def insert_project(connection: Connection, scope: Scope, by: str) -> None:
     if scope.project in {one.project for one in all_projects(connection, scope.workspace)}:
         raise Conflict(f"There is a project '{scope.project}' already. Nothing was made. Choose another name.", retry=NEVER)
+    room_for_one(connection, projects, projects.c.workspace == scope.workspace)
     insert_place(connection, scope, by)
     audit.write(connection, scope, by, "access.create_project", scope.project)
 
@@ -91,6 +94,7 @@ def insert_member(connection: Connection, member: Member, by: str) -> Member:
     if record(connection, members, Member, scope, member.id) is not None:
         raise Conflict(f"'{member.name}' is a member of this project already ({member.id}). Nothing was changed.", retry=NEVER)
     _check_place(connection, scope, "The member", member)
+    room_for_one(connection, members, within(members, scope))
     connection.execute(members.insert().values(**msgspec.structs.asdict(member)))
     audit.write(connection, scope, by, "access.add_member", member.id, _told(member))
     return member
@@ -141,6 +145,7 @@ def insert_node(connection: Connection, node: Node) -> None:
     if node.name in {one.name for one in all_nodes(connection, scope, node.kind)}:
         raise Conflict(f"There is a {WORDS[node.kind]} '{node.name}' already. Nothing was made. Take another name.", retry=NEVER)
     _check_place(connection, scope, f"The {WORDS[node.kind]}", node)
+    room_for_one(connection, nodes, within(nodes, scope), nodes.c.ended_ns.is_(None))
     connection.execute(nodes.insert().values(**msgspec.structs.asdict(node)))
     audit.write(connection, scope, node.created_by, f"access.create_{node.kind}", node.id, _told(node))
 
