@@ -218,6 +218,8 @@ class Attempt:
     def served(self, usage: Usage | None, model: str, output: list[Message]) -> int | None:
         """It ended well and was no chat: images, audio, a ranking. `usage` None: nobody knows, and the row says so. Its cost."""
         self.span.output = output
+        if usage is None and self._reserved is not None:
+            self._reserved.unknown = True
         return self._settle("ok", usage or Usage(), usage is None, "", model)
 
     async def fail(self, error: BaseException, collected: Collected | None = None, sent: bool = True) -> None:
@@ -255,7 +257,7 @@ class Attempt:
         price = _FREE if status == "cached" or used is None else self._price(usage)
         cost = None if price is None else price.nano_usd
         if cost is not None and estimated and self._reserved is not None:
-            cost = self._reserved.within(cost)
+            cost = self._reserved.within(cost)  # what nobody knows counts as reserved
         if price is not None:
             span_set(COST, cost)
             span_set("genwright.price_source", price.source)

@@ -17,6 +17,7 @@ from genwright import clock
 from genwright.access.types import Actor
 from genwright.errors import Error, Forbidden, Unavailable
 from genwright.gateway.money import store
+from genwright.gateway.money.answers import Answers
 from genwright.gateway.money.book import Book
 from genwright.gateway.money.posting import Held, Hold, Item, Move, Part, Refused
 from genwright.gateway.money.reserve import over
@@ -30,6 +31,11 @@ from genwright.vocab import new_id
 REPLICA_S = 0.9
 """On PostgreSQL another server may have set a limit: look again after this long."""
 MAX_PLANS = 20_000
+OPERATION = {
+    "image_generation": "images", "image_edit": "images", "speech": "audio", "transcription": "audio", "translation": "audio",
+    "video_generation": "videos", "moderation": "moderations",
+}  # fmt: skip
+"""What a key's terms call an operation, where its spans call it otherwise."""
 UNMETERED = [(b"x-genwright-unmetered", b"1")]
 log = logging.getLogger("genwright.gateway")
 
@@ -92,6 +98,7 @@ class Desk:
         self.time = Steady()
         self.usual = Usual()
         self.book = Book(databases["ledger"], self._event)
+        self.answers = Answers(databases["ledger"], self.book.server, self.watch)
         self._told = told
         self._rules: dict[str, list[Rule]] = {}
         self._looked: dict[str, float] = {}
@@ -99,6 +106,8 @@ class Desk:
         self._generation = 0
         self._reading = asyncio.Lock()
         self._keeper: asyncio.Task | None = None
+        self._settled = False
+        """Whether everything that dead servers left is booked for good (nobody else uses this ledger)."""
         self.unmetered = 0
         """Calls let pass while the ledger could not be asked (limits_fail_open)."""
 
@@ -126,7 +135,7 @@ class Desk:
     def permit(self, actor: Actor, model: str, operation: str) -> None:
         """Raise Forbidden unless the actor's terms allow the model and the operation."""
         terms = actor.terms
-        if terms.operations and operation not in terms.operations:
+        if terms.operations and OPERATION.get(operation, operation) not in terms.operations:
             raise Forbidden(
                 f"'{actor.name}' may not use {operation}, only {', '.join(terms.operations) or 'nothing'}. Nothing was sent.",
                 code="operation_not_allowed",
@@ -284,7 +293,7 @@ class Desk:
 
     def watch(self) -> None:
         """Have somebody say that this server lives, and book what dead ones held."""
-        if self._keeper is None or self._keeper.done():
+        if self._keeper is None or (self._keeper.done() and not self._settled):
             self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -293,7 +302,9 @@ class Desk:
                 await self.book.bury(self._ttl_s, alone=not self._shared)
             except Error as error:
                 log.warning("the ledger is away: %s", error.message)
-            if not self._shared:
+            else:
+                self._settled = not self._shared
+            if self._settled:
                 return  # nobody else: what was left was left by those before us
             await asyncio.sleep(self._ttl_s / 4)
 

@@ -113,6 +113,7 @@ class Statements:
         )
         self.servers = sql("SELECT id, beat FROM gateway_servers")
         self.no_server = sql("DELETE FROM gateway_servers WHERE id = ?")
+        self.unanswered = sql("DELETE FROM gateway_answers WHERE server = ? AND status = 0")
         self.holders = sql("SELECT DISTINCT server FROM gateway_holds")
 
 
@@ -237,6 +238,7 @@ def bury(cursor: Any, sql: Statements, server: str, at_ns: int) -> list[LimitEve
             )
             events += settle_each(cursor, sql, [Item(row, moves, event=None if row is None else _lost(row, at_ns))], at_ns)
         cursor.execute(sql.unhold, (workspace, batch))
+    cursor.execute(sql.unanswered, (server,))
     cursor.execute(sql.no_server, (server,))
     return events
 

@@ -33,12 +33,14 @@ class Bounds(NamedTuple):
 
 
 class Reservation:
-    __slots__ = ("_drawn", "_tokens", "_usd", "amount", "hard", "held")
+    __slots__ = ("_drawn", "_tokens", "_usd", "amount", "hard", "held", "unknown")
 
     def __init__(self, usd: tuple[Rule, ...], tokens: tuple[Rule, ...]):
         self._usd = [(rule, rule.begins_ns) for rule in usd]
         self._tokens = [(rule, rule.begins_ns) for rule in tokens]
         self.held: Held | None = None
+        self.unknown = False
+        """Whether the answer came without a word of what it used, and cannot be counted."""
         self._drawn = 0
         self.amount = 0
         """Nano-dollars put aside on disk; 0 where no hard budget asks for it."""
@@ -129,8 +131,8 @@ class Reservation:
         return Item(row, tuple(moves))
 
     def within(self, cost: int) -> int:
-        """An estimated cost, at most what was put aside."""
-        return min(cost, self.amount) if self.amount else cost
+        """An estimated cost, at most what was put aside; just that where nobody knows what was used."""
+        return self.amount if self.unknown else min(cost, self.amount) if self.amount else cost
 
 
 def over(rule: Rule, window_ns: int, used: int, held: int, need: int, now_ns: int) -> RateLimited:
