@@ -31,6 +31,7 @@ GROUPS = {
     "providers": ("gateway", "app"),
     "routes": ("gateway.routing", "routes"),
     "aliases": ("gateway.routing", "aliases"),
+    "router": ("gateway.learned", "router"),
     "limits": ("gateway.money", "limits"),
     "budgets": ("gateway.money", "budgets"),
     "costs": ("gateway.reports", "costs"),

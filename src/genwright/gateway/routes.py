@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.gateway.learned import routes as learned
 from genwright.gateway.media import routes as media
 from genwright.gateway.money import routes as money
 from genwright.gateway.reports import routes as reports
@@ -80,3 +81,4 @@ router.routes.extend(reports.router.routes)
 router.routes.extend(routing.router.routes)
 router.routes.extend(money.router.routes)
 router.routes.extend(media.router.routes)
+router.routes.extend(learned.router.routes)

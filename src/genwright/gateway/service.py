@@ -39,6 +39,7 @@ from genwright.prices import Usage
 if TYPE_CHECKING:
     import numpy as np
 
+    from genwright.gateway.learned.service import Learned
     from genwright.gateway.media.service import Media
 
 __all__ = ["Answer", "Call", "Chunk", "Gateway", "operator_hosts"]
@@ -70,6 +71,8 @@ class Gateway:
         self.flow = Flow(Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health))
         self.media: Media | None = None
         """Images, audio, rerank, files, batches, videos: set where there are blobs and jobs."""
+        self.learned: Learned | None = None
+        """Fitting and points of learned routes: likewise."""
         self.targets: dict[str, Target] = {}
         """What is reached by a first name other than a provider's: app."""
         from genwright.gateway.asgi import Faces
@@ -207,6 +210,8 @@ class Gateway:
     async def close(self) -> None:
         """The same, and give back what this server leased of limits."""
         await self.flow.drain()
+        if self.learned is not None:
+            await self.learned.readings.flush()
         await self.money.close()
 
 

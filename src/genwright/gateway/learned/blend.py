@@ -33,7 +33,7 @@ class Features(NamedTuple):
     text: np.ndarray
     """float32 (n, len(NAMES))"""
 
-    def __getitem__(self, rows: np.ndarray) -> Features:  # type: ignore[override]
+    def take(self, rows: np.ndarray) -> Features:
         return Features(self.embedded[rows], self.text[rows])
 
 
@@ -107,8 +107,8 @@ def _choose(found: Features, targets: np.ndarray, settings: kernel.Settings, see
     tried = range(folds if len(targets) / folds < HOLDOUT_ROWS else 1)
     errors = np.zeros(len(SHARES))
     for fold in tried:
-        inner = _fit(found[part != fold], targets[part != fold], _KERNEL, np.eye(targets.shape[1]), settings, seed)
-        parts, wanted = inner._parts(found[part == fold]), targets[part == fold]
+        inner = _fit(found.take(part != fold), targets[part != fold], _KERNEL, np.eye(targets.shape[1]), settings, seed)
+        parts, wanted = inner._parts(found.take(part == fold)), targets[part == fold]
         chosen = slice(targets.shape[1] - len(inner.forests), None)
         for number, shares in enumerate(SHARES):
             missed = (_mixed(parts, np.array(shares)) - wanted)[:, chosen]

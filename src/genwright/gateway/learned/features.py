@@ -70,8 +70,8 @@ PATTERNS = {
 _COUNTS = (
     "characters", "characters before options", "words", "sentences", "numbers", "distinct numbers", "largest number", "decimals",
     "percent signs", "dollar signs", "slashes", "operators", "code", "options", "option length", "option spread",
-    "longest option", "options with digits", "word length", "long words", "capitals", "digits", "distinct words", "lines", "commas",
-    "quotes", "underscores", "backslashes", "brackets", "beyond ASCII",
+    "longest option", "options with digits", "word length", "long words", "capitals", "digits", "distinct words", "lines",
+    "commas", "quotes", "underscores", "backslashes", "brackets", "beyond ASCII",
 )  # fmt: skip
 NAMES = (*_COUNTS, *PATTERNS)
 """Names of the columns of `text_features`."""
@@ -106,10 +106,10 @@ def _features(text: str) -> list[float]:
     size, count = max(1, len(text)), max(1, len(words))
     found = [
         log1p(len(text)), log1p(len(head)), log1p(len(words)), log1p(sum(bool(part.strip()) for part in _SENTENCE.split(head))),
-        log1p(len(numbers)), log1p(len(values)), log1p(min(max(values, default=0.0), 1e30)), log1p(sum("." in one for one in numbers)),
-        log1p(text.count("%")), log1p(text.count("$")), log1p(text.count("/")), log1p(len(_OPERATOR.findall(text))),
-        log1p(len(_CODE.findall(text))), len(options) / 4, log1p(mean), log1p(spread), log1p(max(lengths)),
-        sum(any(letter.isdigit() for letter in option) for option in options) / len(lengths),
+        log1p(len(numbers)), log1p(len(values)), log1p(min(max(values, default=0.0), 1e30)),
+        log1p(sum("." in one for one in numbers)), log1p(text.count("%")), log1p(text.count("$")), log1p(text.count("/")),
+        log1p(len(_OPERATOR.findall(text))), log1p(len(_CODE.findall(text))), len(options) / 4, log1p(mean), log1p(spread),
+        log1p(max(lengths)), sum(any(letter.isdigit() for letter in option) for option in options) / len(lengths),
         sum(map(len, words)) / count, sum(len(word) > 8 for word in words) / count, sum(map(str.isupper, text)) / size,
         sum(map(str.isdigit, text)) / size, len({word.lower() for word in words}) / count, text.count("\n") / 10,
         text.count(",") / count, float('"' in text), float(text.count("_") > 1), float("\\" in text), text.count("(") / count,

@@ -24,6 +24,8 @@ FOLDS = 5
 MIN_ROWS = 100
 """Fewer rows say nothing that would be better than a guess."""
 MIN_ANSWERS = 50
+MAX_ROWS = 20_000
+"""Of more rows so many are drawn: the fit's memory grows with them."""
 GAPS = (0.2, 0.3, 0.5, 0.8)
 FAR = 0.005
 """Share of the rows fitted that lie below `Lies.far`."""
@@ -56,6 +58,10 @@ class Fitted(NamedTuple):
 def prepare(examples: Sequence[Example], names: dict[str, str] | None = None) -> Rows:
     """Examples as arrays. `names`: a name in the rows → PROVIDER/MODEL. Raises Invalid where there is too little."""
     names = names or {}
+    given = len(examples)
+    if given > MAX_ROWS:
+        chosen = np.random.default_rng(0).permutation(given)[:MAX_ROWS]
+        examples = [examples[at] for at in sorted(chosen)]
     answers = [{names.get(model, model): _given(one) for model, one in example.answers.items()} for example in examples]
     counts: dict[str, int] = {}
     for row in answers:
@@ -70,20 +76,19 @@ def prepare(examples: Sequence[Example], names: dict[str, str] | None = None) ->
         )
     kept = [at for at, row in enumerate(answers) if examples[at].prompt.strip() and any(model in row for model in models)]
     if len(kept) < MIN_ROWS:
-        raise Invalid(f"A router needs at least {MIN_ROWS} rows; {len(kept)} can be used. Nothing was fitted.", code="too_few_rows")
-    table = np.full((3, len(kept), len(models)), np.nan)
-    for row, at in enumerate(kept):
+        few = f"A router needs at least {MIN_ROWS} rows; {len(kept)} can be used. Nothing was fitted."
+        raise Invalid(few, code="too_few_rows")
+    scores, usd, seconds = (np.full((len(kept), len(models)), np.nan) for _ in range(3))
+    for number, at in enumerate(kept):
         for column, model in enumerate(models):
-            given = answers[at].get(model)
-            if given is not None:
-                table[:, row, column] = [
-                    given.score,
-                    np.nan if given.cost_usd is None else given.cost_usd,
-                    np.nan if given.latency_s is None else given.latency_s,
-                ]
-    if np.nanmin(table[0]) < 0 or np.nanmax(table[0]) > 1:
+            one = answers[at].get(model)
+            if one is not None:
+                scores[number, column] = one.score
+                usd[number, column] = np.nan if one.cost_usd is None else one.cost_usd
+                seconds[number, column] = np.nan if one.latency_s is None else one.latency_s
+    if np.nanmin(scores) < 0 or np.nanmax(scores) > 1:
         raise Invalid("Scores must be between 0 (useless) and 1 (right). Nothing was fitted.", code="invalid_score")
-    return Rows([examples[at].prompt for at in kept], models, *table, len(examples) - len(kept))
+    return Rows([examples[at].prompt for at in kept], models, scores, usd, seconds, given - len(kept))
 
 
 def _given(answer: Given | float | bool) -> Given:
@@ -116,7 +121,7 @@ def fit(rows: Rows, costs: dict[str, tuple[float, str]], data: str, progress: Pr
     for fold in range(FOLDS):
         progress(fold, FOLDS + 1, "fitting")
         inside, outside = part != fold, part == fold
-        predicted[outside] = blend.fit(found[inside], rows.scores[inside]).predict(found[outside])
+        predicted[outside] = blend.fit(found.take(inside), rows.scores[inside]).predict(found.take(outside))
         ridge[outside] = plain_ridge(found.embedded[inside], rows.scores[inside], found.embedded[outside])
     progress(FOLDS, FOLDS + 1, "fitting")
     final = blend.fit(found, rows.scores)
@@ -194,11 +199,11 @@ def _card(rows: Rows, surface: Surface, ridge: np.ndarray, costs: list[Cost], fi
         data="", rows=len(rows.prompts), dropped=rows.dropped,
         groups=len({" ".join(prompt.lower().split()) for prompt in rows.prompts}), complete=complete, at_ns=clock.now_ns(),
         seconds=0.0, features=["all-MiniLM-L6-v2 embedding, 384 numbers", f"{len(features.NAMES)} counts of the text"],
-        method=f"kernel ridge {final.shares[0]:.2f} + trees on counts {final.shares[1]:.2f} + trees on both {final.shares[2]:.2f}; "
-        f"{FOLDS} folds, settings chosen by inner folds",
+        method="kernel ridge {:.2f} + trees on counts {:.2f} + trees on both {:.2f}; ".format(*final.shares)
+        + f"{FOLDS} folds, settings chosen by inner folds",
         models=costs, strong=rows.models[strong], cheap=rows.models[cheap], apgr=frontier.apgr_estimate(gain, actual),
-        apgr_ridge=frontier.apgr(plain, actual), table=frontier.strong_shares(gain, actual, GAPS), frontier=frontier.sweep(surface),
-        calibration=bins, calibration_error=error, lies=lies, notes=notes,
+        apgr_ridge=frontier.apgr(plain, actual), table=frontier.strong_shares(gain, actual, GAPS),
+        frontier=frontier.sweep(surface), calibration=bins, calibration_error=error, lies=lies, notes=notes,
     )  # fmt: skip
 
 
@@ -228,7 +233,7 @@ def _notes(rows: Rows, complete: bool, timed: bool) -> list[str]:
         "It learns who was right, not why: where both models fail or both succeed, the choice does not matter and is noise.",
     ]
     if len(rows.prompts) < 1_000:
-        notes.append(f"Cold start: with {len(rows.prompts)} rows intervals are wide. Fit again when there are a thousand and more.")
+        notes.append(f"Cold start: {len(rows.prompts)} rows, so intervals are wide. Fit again when there are a thousand.")
     if not complete:
         notes.append(
             "Not every prompt has an answer of every model: the figures are doubly robust estimates, right only if which model "

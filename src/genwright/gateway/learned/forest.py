@@ -66,7 +66,9 @@ def fit(rows: np.ndarray, target: np.ndarray, seed: int = 0) -> Forest:
         columns.append(column)
         cuts.append(cut)
         leaves.append(leaf)
-    thresholds = [[_edge(edges[c], k) for c, k in zip(column, cut, strict=True)] for column, cut in zip(columns, cuts, strict=True)]
+    thresholds = [
+        [_edge(edges[c], k) for c, k in zip(column, cut, strict=True)] for column, cut in zip(columns, cuts, strict=True)
+    ]
     shape = (len(columns), _NODES)
     return Forest(
         np.array(columns, np.int16).reshape(shape), np.array(thresholds, np.float32).reshape(shape),

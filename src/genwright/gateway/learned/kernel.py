@@ -40,7 +40,7 @@ class Kernel(NamedTuple):
 
 
 def fit(embedded: np.ndarray, text: np.ndarray, targets: np.ndarray, settings: Settings | None = None, seed: int = 0) -> Kernel:
-    """`targets` (n, heads), NaN where not known. `settings` None: the best of SETTINGS for all heads; each head has its own ridge."""
+    """`targets` (n, heads), NaN where not known. `settings` None: the best of SETTINGS for all heads; a ridge is a head's own."""
     chosen = np.random.default_rng(seed).permutation(len(embedded))[:LANDMARKS]
     best: tuple[float, Kernel] | None = None
     for share, gamma in [settings] if settings else SETTINGS:

@@ -114,11 +114,11 @@ class Card(msgspec.Struct, frozen=True):
     """Where the rows are from: a digest, a dataset's ref, or the traces asked for."""
     rows: int
     dropped: int
-    """Rows without a usable answer."""
+    """Rows without a usable answer, and those over the limit."""
     groups: int
     """Different prompts: equal ones are never in two folds."""
     complete: bool
-    """Whether every row has a score for each model. If not, figures are estimates that hold if the models were asked at random."""
+    """Whether every row has a score for each model. If not, figures are estimates that hold if models were asked at random."""
     at_ns: int
     seconds: float
     features: list[str]
@@ -140,6 +140,24 @@ class Card(msgspec.Struct, frozen=True):
     """When it lies, in words."""
 
 
+class Router(msgspec.Struct, frozen=True):
+    """A learned route, as REST shows it."""
+
+    name: str
+    """Of the route: it is called as route/NAME."""
+    number: int
+    digest: str
+    created_ns: int
+    chosen: dict[str, Any]
+    """The point in use (Chosen), with `strong` and `cheap`."""
+    weights: str
+    unsure: str
+    models: list[str]
+    card: Card | None = None
+    """None in lists."""
+    labels: list[str] = []
+
+
 class Saving(msgspec.Struct, frozen=True):
     """What a route cost, from its ledger rows, beside what its strongest model alone would have cost."""
 
@@ -149,12 +167,13 @@ class Saving(msgspec.Struct, frozen=True):
     usd: float
     strong: str
     strong_usd: float
-    """The same tokens at the strong model's price: an estimate, as it would have written other ones."""
+    """The same tokens at the strong model's price. Always an estimate: it would have written other ones."""
     saving: float | None
     """1 − usd / strong_usd; None without calls or without prices."""
-    estimate: bool
+    basis: str
+    """ledger: what was paid, and the strong model's price in force; given: both by the costs of the fit, as there is no price."""
     unpriced: int
-    """Calls left out because a price is not known."""
+    """Calls left out because their own price is not known."""
     models: list[dict[str, Any]]
     """[{"model", "calls", "usd"}]"""
 

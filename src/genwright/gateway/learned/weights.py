@@ -6,7 +6,7 @@ Format: https://github.com/huggingface/safetensors: 8 bytes little-endian length
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,15 +17,16 @@ from genwright.gateway.learned.blend import Blend, Scale
 from genwright.gateway.learned.forest import Forest
 from genwright.gateway.learned.frontier import Surface
 from genwright.gateway.learned.kernel import Kernel
+from genwright.gateway.learned.types import Card
 
-_TYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I16": np.dtype("<i2")}
+_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I16": np.dtype("<i2")}
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
-_MAX_HEADER = 100_000
+_MAX_HEADER = 1_000_000
 _ALIGN = 8
 
 
-def dump(blend: Blend, surface: Surface, models: list[str]) -> bytes:
-    """One file: the predictor, and what is known of the rows (float32) for points chosen later."""
+def dump(blend: Blend, surface: Surface, card: Card) -> bytes:
+    """One file: the predictor, its card, and what is known of the rows (float32) for points chosen later."""
     arrays: dict[str, np.ndarray] = {f"scale.{name}": value for name, value in blend.scale._asdict().items()}
     arrays |= {"kernel.landmarks": blend.kernel.landmarks, "kernel.weights": blend.kernel.weights}
     arrays |= {"kernel.offset": blend.kernel.offset, "shares": blend.shares, "basis": blend.basis}
@@ -38,16 +39,21 @@ def dump(blend: Blend, surface: Surface, models: list[str]) -> bytes:
     for name, value in surface._asdict().items():
         if value is not None:
             arrays[f"surface.{name}"] = value if name.startswith("mean") else value.astype(np.float32)
-    about = {"features": str(features.VERSION), "models": msgspec.json.encode(models).decode(), "forests": str(len(blend.forests))}
+    about = {"features": str(features.VERSION), "card": msgspec.json.encode(card).decode(), "forests": str(len(blend.forests))}
     return _write(arrays, about)
 
 
-class Loaded(msgspec.Struct):
+class Loaded(NamedTuple):
     """What `load` gives."""
 
-    blend: Any
-    surface: Any
-    models: list[str]
+    blend: Blend
+    surface: Surface
+    card: Card
+
+    @property
+    def models(self) -> list[str]:
+        """In the order of the columns."""
+        return [cost.model for cost in self.card.models]
 
 
 def load(data: bytes) -> Loaded:
@@ -61,10 +67,10 @@ def load(data: bytes) -> Loaded:
         kernel = Kernel(arrays["kernel.landmarks"], arrays["kernel.weights"], arrays["kernel.offset"], gamma, share)
         forests = [(_forest(arrays, number, "plain"), _forest(arrays, number, "full")) for number in range(int(about["forests"]))]
         surface = Surface(*(arrays.get(f"surface.{name}") for name in Surface._fields))  # type: ignore[arg-type]
-        models = msgspec.json.decode(about["models"], type=list[str])
+        card = msgspec.json.decode(about["card"], type=Card)
     except (KeyError, ValueError, msgspec.DecodeError) as error:
         raise _damaged(str(error)) from error
-    return Loaded(Blend(scale, kernel, forests, arrays["shares"], arrays["basis"]), surface, models)
+    return Loaded(Blend(scale, kernel, forests, arrays["shares"], arrays["basis"]), surface, card)
 
 
 def _forest(arrays: dict[str, np.ndarray], number: int, kind: str) -> Forest:
