@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Object store for blobs (s3://bucket/prefix); empty keeps them in the home folder."""
     retention_days: int = 0
     """Delete traces older than this; 0 keeps them."""
+    responses_retention_days: int = 30
+    """Delete stored responses (`/v1/responses`) older than this; 0 keeps them."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

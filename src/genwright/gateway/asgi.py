@@ -37,6 +37,7 @@ class Route(NamedTuple):
 
 
 _CHAT = "genwright.gateway.faces.handlers"
+_RESPONSES = "genwright.gateway.responses.handlers"
 _MEDIA = "genwright.gateway.media.face"
 _GEMINI = "genwright.gateway.faces.gemini_handlers"
 _VERBS = {
@@ -56,6 +57,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/messages", f"{_CHAT}:messages", "anthropic"),
     Route("POST", "/v1/messages/count_tokens", f"{_CHAT}:count_tokens", "anthropic"),
     Route("POST", "/v1/embeddings", f"{_CHAT}:embeddings"),
+    Route("POST", "/v1/completions", f"{_CHAT}:completions"),
+    Route("POST", "/v1/moderations", f"{_CHAT}:moderations"),
+    Route("POST", "/v1/responses", f"{_RESPONSES}:create"),
+    Route("POST", "/v1/responses/input_tokens", f"{_RESPONSES}:input_tokens"),
+    Route("GET", "/v1/responses/{id}", f"{_RESPONSES}:get"),
+    Route("DELETE", "/v1/responses/{id}", f"{_RESPONSES}:delete"),
+    Route("POST", "/v1/responses/{id}/cancel", f"{_RESPONSES}:cancel"),
+    Route("GET", "/v1/responses/{id}/input_items", f"{_RESPONSES}:input_items"),
     Route("GET", "/v1/models", f"{_CHAT}:models"),
     Route("GET", "/v1/models/{model:path}", f"{_CHAT}:model"),
     Route("GET", "/v1beta/models", f"{_GEMINI}:models", "gemini"),

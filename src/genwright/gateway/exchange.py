@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,28 @@ class Exchange:
             more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def record(self, recorder: Callable[[dict[str, Any]], None], body: bytes) -> None:
+        """Show the recorder everything that is sent; `body` was read already, and is read again by the handler."""
+        send, receive, unread = self._send, self._receive, True
+
+        async def recorded(message: dict[str, Any]) -> None:
+            recorder(message)
+            await send(message)
+
+        async def replayed() -> Any:
+            nonlocal unread
+            if not unread:
+                return await receive()
+            unread = False
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        self._send, self._receive = recorded, replayed
+
+    async def send_again(self, status: int, headers: Headers, body: bytes) -> None:
+        """An answer that was sent before."""
+        await self._start(status, headers)
+        await self._send({"type": "http.response.body", "body": body})
+
     def _too_large(self) -> TooLarge:
         return TooLarge(
             f"The body is larger than {self._limit:,} bytes. Nothing was sent. GENWRIGHT_MAX_BODY_BYTES sets the limit."
@@ -156,13 +178,17 @@ class Exchange:
     # -- answering
 
     async def answer(self, call: Call, stream: bool, write: Callable[[Answer], bytes], writer: Callable[[], Any]) -> None:
-        """Run an annotated call and send its answer; if the client goes away it is cancelled, or read to its end (`drain`)."""
+        """Run an annotated call and send its answer, watched."""
+        await self.watched(self._answer(call, stream, write, writer))
+
+    async def watched(self, work: Awaitable[None]) -> None:
+        """Do it; if the client goes away it is cancelled, or read to its end where the key says so (`drain`)."""
         if self.actor.terms.on_disconnect == "drain":
-            await self._answer(call, stream, write, writer)
+            await work
             return
         watcher = _Watcher(self._receive)
         try:
-            await self._answer(call, stream, write, writer)
+            await work
         except asyncio.CancelledError:
             if not watcher.gone:
                 raise  # the server is stopping
@@ -175,7 +201,7 @@ class Exchange:
             await self.send_stream(self.gateway.stream(self.actor, call), writer())
         else:
             answer = await self.gateway.complete(self.actor, call)
-            await self.reply(200, write(answer), _about(answer))
+            await self.reply(200, write(answer), about(answer))
 
     async def send_stream(self, pieces: AsyncIterator[Any], writer: Any) -> None:
         """Chunks and at last the Answer, as `writer` says them; an error after the first piece becomes the last event."""
@@ -240,7 +266,8 @@ def _tell(told: Told, headers: Headers) -> None:
         headers.append((b"x-genwright-dropped", ", ".join(told.dropped).encode("latin-1", "replace")))
 
 
-def _about(answer: Answer) -> Headers:
+def about(answer: Answer) -> Headers:
+    """What the answer cost, and the app's release that gave it."""
     return _release(answer.extra) + cost(answer.cost_nano_usd)
 
 

@@ -31,6 +31,7 @@ from genwright.gateway.reports.books import PriceBooks
 from genwright.gateway.reports.live import Live
 from genwright.gateway.reports.names import Names
 from genwright.gateway.reports.service import Reports
+from genwright.gateway.responses.service import Responses
 from genwright.gateway.routing.health import Health
 from genwright.gateway.routing.router import Router
 from genwright.gateway.types import Answer, Call, Chunk, Model, Provider, ProviderKind, ProviderTest
@@ -68,7 +69,9 @@ class Gateway:
         self.health = Health()
         self.router = Router(databases["registry"], registry, self.health)
         self.router.means.ask = self.complete
+        self.cache.judge.ask = self.complete
         self.flow = Flow(Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health))
+        self.responses = Responses(databases["registry"], self, settings)
         self.media: Media | None = None
         """Images, audio, rerank, files, batches, videos: set where there are blobs and jobs."""
         self.learned: Learned | None = None
@@ -205,10 +208,13 @@ class Gateway:
     async def flush(self) -> None:
         """Return when every mirrored call has ended and every settled attempt is on disk."""
         await self.flow.drain()
+        await self.cache.flush()
         await self.money.flush()
 
     async def close(self) -> None:
         """The same, and give back what this server leased of limits."""
+        await self.responses.close()
+        await self.cache.close()
         await self.flow.drain()
         if self.learned is not None:
             await self.learned.readings.flush()

@@ -8,6 +8,7 @@ from genwright.errors import Missing
 from genwright.gateway.counting import count_tokens as count
 from genwright.gateway.exchange import Exchange, cost
 from genwright.gateway.faces import anthropic, gemini_handlers, openai
+from genwright.gateway.faces import completions as legacy
 from genwright.gateway.faces import embeddings as vectors
 from genwright.gateway.types import Call, Model
 from genwright.prices import Usage
@@ -44,6 +45,21 @@ async def embeddings(exchange: Exchange) -> None:
         else vectors.write_answer(made.model or asked.model, made.vectors, made.usage or Usage(), asked.as_base64)
     )
     await exchange.reply(200, body, cost(made.cost_nano_usd))
+
+
+async def completions(exchange: Exchange) -> None:
+    asked = legacy.read_request(await exchange.body())
+    call = exchange.annotate(asked.call)
+    await exchange.answer(call, asked.stream, legacy.write_answer, lambda: legacy.StreamWriter(asked))
+
+
+async def moderations(exchange: Exchange) -> None:
+    """By the provider named in `model`, or by our list of words (local/moderation)."""
+    asked = {"model": "local/moderation", **openai.read_json(await exchange.body())}
+    if exchange.gateway.media is None:
+        raise Missing("Moderations are not served by this process.", code="unknown_url")
+    result = await exchange.gateway.media.serve(exchange.actor, "moderations", asked, exchange.annotate(Call("")))
+    await exchange.reply_as(200, result.content_type, result.body, result.cost_nano_usd)
 
 
 async def models(exchange: Exchange) -> None:

@@ -62,6 +62,11 @@ class StreamWriter:
             self._finish = chunk.finish_reason
         return b"".join(events)
 
+    @property
+    def native(self) -> bool:
+        """Whether a provider's own stream was handed on."""
+        return bool(self._last)
+
     def _begin(self, chunk: Chunk, events: list[bytes]) -> None:
         if not self._response:
             self._response = face.begin(self._asked, self._id, chunk.model) | (chunk.extra or {})

@@ -88,6 +88,11 @@ def _speech(asked: dict[str, Any]) -> list[Message]:
     return [Message("user", [Text(str(asked["input"]))])]
 
 
+def _moderated(asked: dict[str, Any]) -> list[Message]:
+    given = asked["input"]
+    return [Message("user", [Text(given if isinstance(given, str) else msgspec.json.encode(given).decode())])]
+
+
 def _audio(asked: Form) -> list[Message]:
     return [Message("user", [_media(file) for file in asked.files])]
 
@@ -156,6 +161,12 @@ def _ranked(asked: dict[str, Any], content_type: str, body: bytes) -> Served:
     return Served(usage, answer.get("model") or "", (Message("assistant", [Text(text)]),))
 
 
+def _judged(asked: dict[str, Any], content_type: str, body: bytes) -> Served:
+    answer = msgspec.json.decode(body)
+    flagged = [bool(result.get("flagged")) for result in answer["results"]]
+    return Served(Usage(), answer.get("model") or "", (Message("assistant", [Text(f"flagged: {flagged}")]),))
+
+
 # -- what it can come to
 
 
@@ -206,6 +217,7 @@ OPERATIONS = {
         Operation("transcription", "transcriptions", ("file",), _audio, _heard, _most_heard, form=True),
         Operation("translation", "translations", ("file",), _audio, _heard, _most_heard, form=True),
         Operation("rerank", "rerank", ("query", "documents"), _documents, _ranked, _most_ranked),
+        Operation("moderation", "moderations", ("input",), _moderated, _judged, lambda asked: Usage()),
     )
 }
 PATHS = {

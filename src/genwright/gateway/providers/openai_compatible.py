@@ -73,6 +73,7 @@ class OpenAICompatible:
         "transcriptions": "/audio/transcriptions",
         "translations": "/audio/translations",
         "rerank": "/rerank",
+        "moderations": "/moderations",
         "files": "/files",
         "batches": "/batches",
         "videos": "/videos",

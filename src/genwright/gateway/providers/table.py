@@ -33,6 +33,7 @@ LOCAL = Table(
     {
         "extractive": "genwright.gateway.providers.local.chat:Extractive",
         "minilm": "genwright.gateway.providers.local.embeddings:MiniLM",
+        "moderation": "genwright.gateway.providers.local.moderation:Moderation",
     },
 )
 

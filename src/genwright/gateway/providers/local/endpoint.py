@@ -14,6 +14,9 @@ from genwright.gateway.providers.base import Embedded
 from genwright.gateway.types import Answer, Call, Chunk
 from genwright.vocab import nearest
 
+_SERVED = {"rerank": "rerank", "moderations": "moderate"}
+"""Verb → the method of a local model that does it."""
+
 
 class Local:
     name = "local"
@@ -40,10 +43,12 @@ class Local:
         return await asyncio.to_thread(self._model(model, "embed").embed, texts, options)
 
     async def serve(self, verb: str, model: str, content_type: str, body: bytes, timeout_s: float = 0.0) -> tuple[str, bytes]:
-        """Rerank by the embedding model's cosine; nothing else of this kind runs here."""
-        if verb != "rerank":
+        """Rerank by the embedding model's cosine, moderations by a list of words; nothing else of this kind runs here."""
+        method = _SERVED.get(verb)
+        if method is None:
             raise Invalid(f"No local model does {verb}. Nothing was done.", code="unsupported_operation", param="model")
-        return "application/json", await asyncio.to_thread(self._model(model, "rerank").rerank, msgspec.json.decode(body))
+        run = getattr(self._model(model, method), method)
+        return "application/json", await asyncio.to_thread(run, msgspec.json.decode(body))
 
     async def models(self) -> list[str]:
         return table.LOCAL.names()
@@ -57,6 +62,6 @@ class Local:
             self._models[name] = table.LOCAL.make(name)
         if not hasattr(self._models[name], verb):
             other = {"answer": "makes embeddings and answers no chats", "embed": "answers chats and makes no embeddings",
-                     "rerank": "ranks nothing"}[verb]
+                     "rerank": "ranks nothing", "moderate": "judges nothing"}[verb]
             raise Missing(f"local/{name} {other}.", code="model_not_found", param="model")
         return self._models[name]
