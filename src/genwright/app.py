@@ -96,6 +96,7 @@ class House:
         # What a hot path needs from a room to its right: this table, and only this.
         self.gateway.targets["app"] = self.agents.run
         self.agents.resolve = self.releases.resolve
+        self.gateway.router.means.measure = self.evals.measure_answer
         self.ready = False
         self.started_ns = clock.now_ns()
 

@@ -190,6 +190,46 @@ def test_explain_says_which_way_and_why_without_a_call(house, provider, put):
     assert provider.calls == []
 
 
+def test_a_metric_of_evaluations_judges_a_cheap_answer(provider, put, ask):
+    checks = [{"check": "metric", "metric": "answered", "least": 1}]
+    put(
+        "measured", {"type": "cascade", "steps": [{"node": model("measured-1"), "checks": checks}, {"node": model("measured-2")}]}
+    )
+    provider.script([Reply("I do not know."), Reply("Mars is the red planet.")], model="measured-1")
+    assert [ask("route/measured").model for _ in range(2)] == ["measured-2", "measured-1"]
+
+
+def test_a_conversation_too_long_is_cut_by_the_routes_policy_and_the_cut_is_on_the_span(house, provider, put, client):
+    put("fitted", {"root": model("fitted"), "context": {"limit": 150, "then": ["trim"]}})
+    turns = [{"role": role, "content": f"{role} {n} " + "word " * 30} for n in range(10) for role in ("user", "assistant")]
+    said = [{"role": "system", "content": "Be brief."}, *turns, *SAY]
+    raw = client.chat.completions.with_raw_response.create(model="route/fitted", messages=said)
+    sent = provider.calls[-1].body["messages"]
+    assert sent[0]["content"] == "Be brief."
+    assert sent[-1]["content"] == SAY[0]["content"]
+    assert len(sent) < len(said)
+
+    def complete(trace):
+        return any("genwright.context" in span["attributes"] for span in trace["spans"])
+
+    trace = house.trace(raw.headers["x-genwright-trace"], complete)
+    shown = next(span["attributes"]["genwright.context"] for span in trace["spans"] if "genwright.context" in span["attributes"])
+    assert shown["after"] <= 150 < shown["before"]
+    assert len(shown["cuts"][0]["messages"]) == len(said) - len(sent)
+
+
+def test_a_conversation_that_cannot_be_made_to_fit_goes_to_the_longer_model_or_is_refused(provider, put, ask):
+    tight = {"type": "model", "model": model("tight"), "context": {"limit": 100, "then": ["refuse"]}}
+    put("tight", {"root": tight})
+    long = {"messages": [{"role": "user", "content": "word " * 300}]}
+    with pytest.raises(openai.BadRequestError, match="context policy") as raised:
+        ask("route/tight", extra_body=long)
+    assert raised.value.code == "context_length_exceeded"
+    put("roomy", {"type": "fallback", "nodes": [tight], "context_length": model("roomy")})
+    assert ask("route/roomy", extra_body=long).model == "roomy"
+    assert [call.model for call in provider.calls] == ["roomy"]
+
+
 def test_versions_labels_and_a_test_call(house, provider, put, ask):
     assert put("versions", {"root": model("v1")})["number"] == 1
     assert put("versions", {"root": model("v2")}, "--label", "canary")["number"] == 2

@@ -412,8 +412,8 @@ def test_a_metric_is_handed_in():
         "steps": [{"node": "a/cheap", "checks": [{"check": "metric", "metric": "words", "least": 2}]}, {"node": "a/strong"}],
     }
 
-    async def words(name, call, text):
-        return len(text.split())
+    async def words(name, question, answer):
+        return len(answer.split())
 
     assert Walked(node, {"a/cheap": "one"}, measure=words).asked == ["a/cheap", "a/strong"]
     assert Walked(node, {"a/cheap": "one two"}, measure=words).asked == ["a/cheap"]

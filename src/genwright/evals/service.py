@@ -25,6 +25,7 @@ from genwright.evals.types import (
     RunPage,
     SafetyLimits,
     SafetyReport,
+    Sample,
 )
 from genwright.vocab import Scope, new_id
 
@@ -168,6 +169,14 @@ class Evals:
         items_a = await self._database.read(store.fetch_some, scope, a.id, [name for name, _ in most])
         items_b = await self._database.read(store.fetch_some, scope, b.id, [name for name, _ in most])
         return paired.report(most, items_a, items_b)
+
+    async def measure_answer(self, metric: str, question: str, answer: str) -> float:
+        """A metric of one answer, where it needs no reference and no passages. Raises Missing, and Invalid where it does."""
+        sample = Sample(question=question, answer=answer)
+        found = (await asyncio.to_thread(lambda: measure.make(metric).score([sample])))[0]
+        if found.value is None:
+            raise Invalid(f"{metric} says nothing about an answer alone: {found.comment or 'it needs a reference or passages'}.")
+        return found.value
 
     async def safety(
         self, actor: Actor, target: str, *, resolved: Resolved | None = None, limits: SafetyLimits | None = None

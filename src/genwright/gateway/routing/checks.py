@@ -234,23 +234,32 @@ class Metric(Check):
 
     NAME: ClassVar[str] = "metric"
     metric: str
-    least: float
+    least: float = -math.inf
+    most: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.metric or (self.least == -math.inf and self.most == math.inf):
+            raise ValueError("a metric has a name, and least or most")
 
     def look(self, trip: Trip, outcome: Outcome, text: str) -> Found:
         value = yield Wait(lambda: measure(trip, self.metric, text))
         if isinstance(value, Error):
             return value
-        return "" if value >= self.least else f"{self.metric} is {value:.3g} of at least {self.least:g}"
+        return "" if self.least <= value <= self.most else f"{self.metric} is {value:.3g}, not {self._range()}"
+
+    def _range(self) -> str:
+        bounds = [f"≥ {self.least:g}"] if self.least > -math.inf else []
+        return " and ".join([*bounds, *([f"≤ {self.most:g}"] if self.most < math.inf else [])])
 
     def says(self) -> str:
-        return f"{self.metric} ≥ {self.least:g}"
+        return f"{self.metric} {self._range()}"
 
 
 async def measure(trip: Trip, name: str, text: str) -> float:
     """The metric's value, by the function handed in. Raises Missing where there is none."""
     if trip.means.measure is None:
         raise Missing(f"This server has no metrics for routes, so '{name}' was not measured.", code="no_metrics")
-    return await trip.means.measure(name, trip.call, text)
+    return await trip.means.measure(name, facts.last_text(trip.call), text)
 
 
 def logprobs(outcome: Outcome) -> list[float]:

@@ -36,7 +36,7 @@ class Means(msgspec.Struct):
     ask: Any = None
     """async (actor, call) → Answer: a judge model."""
     measure: Any = None
-    """async (metric, call, answer) → float: a metric of evaluations."""
+    """async (metric, question, answer) → float: a metric of evaluations."""
     learned: Any = None
     """Fitted routers (gateway/learned/readings.py): `await read(scope, weights, text)`, `saw(scope, weights, reading, far)`."""
 
