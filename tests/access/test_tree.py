@@ -80,7 +80,7 @@ def test_lists_of_models_narrow():
     assert matched(both(("a*",), ("*b",))) <= matched(("a*",)) & matched(("*b",))
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.product(ROLES, ROLES))
+@pytest.mark.parametrize(("one", "other"), [*itertools.product(ROLES, ROLES)])
 def test_of_two_roles_what_both_may_is_left(one, other):
     left = lower_role(one, other)
     common = ROLES[one] & ROLES[other]
