@@ -34,6 +34,8 @@ PACE = 1_000
 PACED = 5_000
 MIXED = 10_000
 STEPS = 8
+PEER_CALLS = 200
+PEER_CONNECTIONS = 16
 HERE = Path(__file__).parent
 
 
@@ -60,7 +62,9 @@ def figures() -> Iterator[Figure]:
         streams = [{name: measure(server, texts, STREAMS, True) for name, server in servers.items()} for _ in range(RUNS)]
         first = [first_chunks(servers["genwright"][0], upstream, texts) for _ in range(RUNS)]
         added = [added_p99(servers["genwright"][0], upstream, texts) for _ in range(RUNS)]
+        beside_us = list(peers_cpu(folder, upstream, servers["genwright"], texts)) if os.environ.get("PEERS") else []
         grown, slow = memory(servers["genwright"], texts)
+    yield from beside_us
     peers = [name for name in servers if name != "genwright"]
     cpu = {name: [run[name][1] for run in plain] for name in servers}
     rate = {name: [run[name][0] for run in plain] for name in servers}
@@ -133,6 +137,33 @@ def add_provider(port: int, name: str, url: str) -> None:
     urllib.request.urlopen(call, timeout=30).read()
 
 
+def peers_cpu(work: Path, upstream: int, ours: tuple[int, list[int]], texts: list[str]) -> Iterator[Figure]:
+    """PEERS=1: their CPU a call over ours, in one interleaved run; few calls, for some take tens of milliseconds each."""
+    from benchmarks import gateway_peers
+
+    with gateway_peers.running(work, upstream, process, free_port) as found:
+        ratios: dict[str, list[float]] = {name: [] for name in found}
+        spent: dict[str, list[float]] = {name: [] for name in found}
+        for run in range(RUNS + 1):  # the first warms
+            own = measure(ours, texts, CALLS // 4, False)[1]
+            for name, (port, pids, key, headers) in found.items():
+                chats = [plain_chat(texts[number % len(texts)]) for number in range(PEER_CALLS)]
+                before = cpu_s(pids)
+                asyncio.run(load.run(port, gateway_peers.requests(port, chats, key, headers), PEER_CONNECTIONS))
+                time.sleep(0.3)
+                if run:
+                    spent[name].append((cpu_s(pids) - before) / PEER_CALLS * 1000)
+                    ratios[name].append(spent[name][-1] / own)
+        for name, values in ratios.items():
+            note = f"{statistics.median(spent[name]):.3g} ms a call, {PEER_CALLS} calls a run, one worker, no database"
+            yield figure(f"gateway.{name}_cpu_ratio", values, "×", note=note)
+
+
+def plain_chat(text: str) -> bytes:
+    chat = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+    return json.dumps(chat, separators=(",", ":")).encode()
+
+
 def bodies(port: int, texts: list[str], count: int, stream: bool) -> list[bytes]:
     """Requests, each with another text."""
     made = []
@@ -180,7 +211,7 @@ def process(command: list[str], port: int, environment: dict[str, str] | None = 
     """A process that listens on `port` before this goes on; ended afterwards. Yields its id."""
     started = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL, cwd=HERE.parent)
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()

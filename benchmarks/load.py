@@ -51,11 +51,11 @@ class Client(asyncio.Protocol):
             self._done.set_exception(ConnectionError("closed in the middle"))
 
 
-def request(port: int, body: bytes, key: str) -> bytes:
-    """A chat request as bytes."""
+def request(port: int, body: bytes, key: str, headers: str = "") -> bytes:
+    """A chat request as bytes. `headers`: further ones, each ended by CRLF."""
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
     )
     return head.encode() + body
 
