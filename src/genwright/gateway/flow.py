@@ -305,7 +305,8 @@ class Flow:
     async def _find(self, attempt: Attempt, call: Call, policy: str) -> Found | None:
         if call.cache == "off":
             return None
-        found = await self._parts.cache.find(attempt.actor, call, About(f"{attempt.provider}/{attempt.model}", policy))
+        about = About(f"{attempt.provider}/{attempt.model}", policy, attempt.span.trace_id)
+        found = await self._parts.cache.find(attempt.actor, call, about)
         if found is not None and call.told is not None:
             call.told.cache = found.header
         return found

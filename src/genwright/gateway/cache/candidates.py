@@ -1,0 +1,59 @@
+"""The slow work of a semantic look-up, for a thread: embedding, finding the nearest, comparing them piece by piece."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genwright import embed
+from genwright.gateway.cache import keys, pairs, store
+from genwright.gateway.cache.pairs import Question
+from genwright.gateway.cache.shelves import Room
+from genwright.gateway.cache.types import Trial
+from genwright.gateway.cache.verify import shipped
+
+COUNT = 8
+"""Nearest questions that are compared piece by piece."""
+FLOOR = 0.5
+"""Cosine under which nothing is a candidate."""
+
+
+def nearest(room: Room, key: keys.Key) -> tuple[Question | None, list[str]]:
+    """The question, embedded, and the nearest kept ones; (None, []) where it is longer than the model reads."""
+    if not embed.fits(key.question):
+        return None, []
+    question = pairs.read(key.question)
+    return question, room.near(key.scope, question.vector, COUNT, FLOOR)
+
+
+def best(asked: Question, reads: list[store.Read]) -> tuple[store.Read, float]:
+    """The candidate that is nearest piece by piece, and its probability."""
+    questions = [unpacked(read) for read in reads]
+    at = max(range(len(reads)), key=lambda at: pairs.closeness(asked, questions[at]))
+    return reads[at], shipped().probability(asked, questions[at])
+
+
+def packed(id: str, question: Question) -> store.Read:
+
+    vector, pieces = question.vector.astype(np.float16), question.ids.astype(np.uint16)
+    return store.Read(id, question.text, vector.tobytes(), pieces.tobytes(), pairs.packed(question.rows).tobytes())
+
+
+def unpacked(read: store.Read) -> Question:
+    """The question as it is compared."""
+
+    pieces = np.frombuffer(read.pieces, np.uint16).astype(np.int32)
+    vector = np.frombuffer(read.vector, np.float16).astype(np.float32)
+    return pairs.question(read.question, vector, pieces, np.frombuffer(read.rows, np.int8).reshape(len(pieces), -1))
+
+
+def usual() -> float:
+    """Threshold of a rule with the usual target."""
+    return shipped().threshold(0.1)
+
+
+def trial(asked: str, question: str, threshold: float) -> Trial:
+    """What there is to know of two questions."""
+    a, b = pairs.read(asked), pairs.read(question)
+    probability = shipped().probability(a, b)
+    cosine, near = float(a.vector @ b.vector), pairs.closeness(a, b)
+    return Trial(probability, cosine, near, pairs.contradicts(a, b), threshold, probability >= threshold)
