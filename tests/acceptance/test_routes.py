@@ -128,7 +128,7 @@ def test_a_cascade_escalates_a_weak_answer_and_only_that(house, provider, put, c
 
 def test_the_breaker_opens_and_recovers_and_health_says_so(house, provider, put, ask):
     put("breaker", fallback("limited", "spare"))
-    provider.script([Fault.status(429, retry_after_s=1.0)], model="limited")
+    provider.script([Fault.status(429, retry_after_s=1.2)], model="limited")
     for _ in range(5):
         assert ask("route/breaker").model == "spare"
     assert sum(call.model == "limited" for call in provider.calls) == 1

@@ -354,3 +354,24 @@ def test_explain_says_the_way_without_asking_anybody(served, provider, put, gate
     assert provider.calls == []
     draft = served.run(explain(served.admin, Call("x", [user("x")]), "", fallback("d-1")))
     assert draft.steps[0].model == "test/d-1"
+
+
+def test_g7_hedging_shortens_the_tail_with_two_percent_more_calls(served, provider, put, gateway):
+    put("tail", {"type": "hedge", "node": "test/tail-1", "to": "test/tail-2"})
+    gateway.health._hedges[served.scope] = 0.0
+
+    async def timed(count, model):
+        took = []
+        for _ in range(count):
+            start = time.monotonic()
+            await gateway.complete(served.admin, Call(model, [user("x")]))
+            took.append(time.monotonic() - start)
+        return took
+
+    served.run(timed(150, "route/tail"))
+    before = asked(provider, "tail-2")[0]
+    slow = [Reply("late", fault=Fault.slow(0.25)) if number % 75 == 40 else Reply("quick") for number in range(300)]
+    provider.script(slow, model="tail-1")
+    hedged = sorted(served.run(timed(300, "route/tail")))
+    assert asked(provider, "tail-2")[0] - before <= 0.02 * 450 + gateway.health.rules.hedge_reserve
+    assert hedged[int(0.99 * 300)] < 0.7 * 0.25

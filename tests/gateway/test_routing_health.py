@@ -125,6 +125,9 @@ def test_a_failed_probe_doubles_the_cooldown_and_a_cancelled_one_lets_another_tr
 
 
 def test_the_cooldown_goes_by_the_kind_of_failure():
+    unnamed = Clocked()
+    unnamed.tell(UpstreamLimited("x"))
+    assert not unnamed.open
     limited = Clocked()
     limited.tell(UpstreamLimited("x", retry=37.0))
     assert limited.open

@@ -37,7 +37,7 @@ async def test_a_mistake_comes_back_with_what_was_typed(site):
     assert "root.nodes[0]" in answer.text
     assert "fallback" in answer.text
     answer = await save(site, "{" + PLANTED, 422)
-    assert "This is not JSON" in answer.text
+    assert "The content cannot be read" in answer.text
     await save(site, FALLBACK)
     answer = await save(site, {"root": "local/extractive"}, 409)
     assert "What stands now" in answer.text

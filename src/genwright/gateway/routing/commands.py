@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from genwright import yamls
 from genwright.errors import Invalid
 
 routes = typer.Typer(help="Ways to models: fallback, weights, conditions, cascades, experiments.", no_args_is_help=True)
@@ -17,10 +17,12 @@ aliases = typer.Typer(help="Bare model names that stand for app/…, route/… o
 
 
 def _content(file: str) -> dict[str, Any]:
-    """A route from a JSON or TOML file, or standard input."""
+    """A route from a YAML, JSON or TOML file, or standard input."""
     text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    if not file.endswith(".toml"):
+        return yamls.read(text, file)
     try:
-        return tomllib.loads(text) if file.endswith(".toml") else json.loads(text)
+        return tomllib.loads(text)
     except ValueError as error:
         raise Invalid(f"{file} cannot be read: {error}. Nothing was kept.") from error
 
@@ -42,7 +44,9 @@ def list_(ctx: typer.Context, query: str = "") -> None:
 def put(
     ctx: typer.Context,
     name: str,
-    file: Annotated[str, typer.Argument(help="JSON or TOML file with a node, or {root, description}; - for standard input")],
+    file: Annotated[
+        str, typer.Argument(help="YAML, JSON or TOML file with a node, or {root, description}; - for standard input")
+    ],
     note: str = "",
     label: Annotated[str, typer.Option(help="Move this label to the new version.")] = "",
 ) -> None:
@@ -99,7 +103,7 @@ def try_route(ctx: typer.Context, ref: str, text: Annotated[str, typer.Argument(
 @routes.command()
 def explain(
     ctx: typer.Context,
-    ref: Annotated[str, typer.Argument(help="NAME[@label|@number], or a file ending in .json or .toml.")],
+    ref: Annotated[str, typer.Argument(help="NAME[@label|@number], or a file ending in .yaml, .json or .toml.")],
     text: Annotated[str, typer.Option(help="What the user says.")] = "",
     tokens: Annotated[int, typer.Option(help="As if the conversation were this long.")] = 0,
     modality: Annotated[list[str] | None, typer.Option(help="image, audio, video or file; may be repeated.")] = None,
@@ -116,7 +120,7 @@ def explain(
         "user": user,
         "tags": _pairs(tag or []),
     }
-    is_file = ref.endswith((".json", ".toml"))
+    is_file = ref.endswith((".yaml", ".yml", ".json", ".toml"))
     where: dict[str, Any] = {"content": _content(ref)} if is_file else {"name": ref.removeprefix("route/")}
     found = ctx.obj.client.gateway.explain_route(**where, call=sample)
     if ctx.obj.as_json:

@@ -297,10 +297,8 @@ def fault(error: BaseException | None) -> int:
 
 
 def _named(error: Error) -> float:
-    """Seconds a rate limit asked us to wait, 0 where it named none."""
-    if isinstance(error.retry, (int, float)) and error.details.get("retry_after", True):
-        return float(error.retry)
-    return 0.0
+    """Seconds a rate limit asked us to wait; 0 where it named none, which then counts like any failure."""
+    return float(error.retry) if isinstance(error.retry, (int, float)) and error.retry != error.default_retry else 0.0
 
 
 def _place(scope: Scope) -> tuple[str, str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
+from genwright import yamls
 from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Conflict, Error, Invalid
@@ -242,10 +242,10 @@ def _form(
 
 
 def _content(form: dict[str, str]) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(form.get("content", ""), type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise Invalid(f"This is not JSON: {error}. Nothing was kept.", field="content") from error
+    content = yamls.read(form.get("content", ""), "The content")
+    if not isinstance(content, dict):
+        raise Invalid("The content is no object: write type: …, or root: … Nothing was kept.", field="content")
+    return content
 
 
 def _sample(form: dict[str, str]) -> Sample:
@@ -263,4 +263,4 @@ def _sample(form: dict[str, str]) -> Sample:
 
 
 def _pretty(content: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+    return yamls.write(content)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LEAST_KNOWN = 20
 """Answers whose times must be known before a hedge starts by their p95."""
 
+LEAST_AFTER_S = 0.02
+
 
 class Mirror(Node):
     """Shadow traffic: a share of the calls goes to `shadow` too. Its answer is kept as a span and billed; nobody waits for it."""
@@ -81,9 +83,7 @@ class Hedge(Node):
             if not first:
                 return candidate
             first = False
-            after = self.after_s or trip.health.latency_s(
-                trip.scope, candidate.provider, candidate.model, 0.95, least=LEAST_KNOWN
-            )
+            after = self.after_s or self._after(trip, candidate)
             if after is None:
                 trip.note(at, f"no hedge: fewer than {LEAST_KNOWN} answers are known")
                 return candidate
@@ -92,6 +92,12 @@ class Hedge(Node):
             return msgspec.structs.replace(candidate, hedge=second, hedge_after_s=after)
 
         return (yield from altered(self.node.walk(trip, f"{at}.node"), with_hedge))
+
+    def _after(self, trip: Trip, candidate: Candidate) -> float | None:
+        """The live p95, but not what is only the jitter of quick answers: the budget would be gone before it is needed."""
+        p95 = trip.health.latency_s(trip.scope, candidate.provider, candidate.model, 0.95, least=LEAST_KNOWN)
+        p50 = trip.health.latency_s(trip.scope, candidate.provider, candidate.model, 0.5, least=LEAST_KNOWN)
+        return None if p95 is None or p50 is None else max(p95, 1.5 * p50, LEAST_AFTER_S)
 
     def leaves(self) -> Any:
         return self.node.leaves()
