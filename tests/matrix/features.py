@@ -100,7 +100,9 @@ FEATURES: tuple[Feature, ...] = (
     Feature("tools", TOOL),
     Feature(
         "tool choice: must",
-        _with_tool(openai={"tool_choice": "required"}, anthropic={"tool_choice": {"type": "any"}}, responses={"tool_choice": "required"}),
+        _with_tool(
+            openai={"tool_choice": "required"}, anthropic={"tool_choice": {"type": "any"}}, responses={"tool_choice": "required"}
+        ),
     ),
     Feature(
         "tool choice: one",
@@ -112,7 +114,9 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "tool choice: none",
-        _with_tool(openai={"tool_choice": "none"}, anthropic={"tool_choice": {"type": "none"}}, responses={"tool_choice": "none"}),
+        _with_tool(
+            openai={"tool_choice": "none"}, anthropic={"tool_choice": {"type": "none"}}, responses={"tool_choice": "none"}
+        ),
     ),
     Feature(
         "no parallel calls",
@@ -137,7 +141,10 @@ FEATURES: tuple[Feature, ...] = (
             anthropic={
                 "messages": [
                     _user({"type": "text", "text": ASK}),
-                    {"role": "assistant", "content": [{"type": "text", "text": "I look."}, _use("c1", "Oslo"), _use("c2", "Rome")]},
+                    {
+                        "role": "assistant",
+                        "content": [{"type": "text", "text": "I look."}, _use("c1", "Oslo"), _use("c2", "Rome")],
+                    },
                     _user(
                         {"type": "tool_result", "tool_use_id": "c1", "content": "cold"},
                         {"type": "tool_result", "tool_use_id": "c2", "content": "warm"},
@@ -161,7 +168,9 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "JSON schema output",
         {
-            "openai": {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}},
+            "openai": {
+                "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+            },
             "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
             "responses": {"text": {"format": {"type": "json_schema", "name": "answer", "schema": SCHEMA, "strict": True}}},
         },
@@ -289,7 +298,8 @@ FEATURES: tuple[Feature, ...] = (
         {"openai": {"max_tokens": 77}, "anthropic": {"max_tokens": 77}, "responses": {"max_output_tokens": 77}},
     ),
     Feature(
-        "temperature", {"openai": {"temperature": 0.375}, "anthropic": {"temperature": 0.375}, "responses": {"temperature": 0.375}}
+        "temperature",
+        {"openai": {"temperature": 0.375}, "anthropic": {"temperature": 0.375}, "responses": {"temperature": 0.375}},
     ),
     Feature("temperature over 1", {"openai": {"temperature": 1.5}, "responses": {"temperature": 1.5}}),
     Feature("top_p", {"openai": {"top_p": 0.625}, "anthropic": {"top_p": 0.625}, "responses": {"top_p": 0.625}}),

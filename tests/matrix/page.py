@@ -97,7 +97,7 @@ table a face, one column a dialect of providers. *yes*: the provider gets it as 
 refused before anything is sent, and the error's `param` names the field; with `drop_params` (or the header
 `x-genwright-drop-params: true`) parameters are left out instead and listed in `x-genwright-dropped`. *left out, told*: a hint
 that changes no answer is left out and listed there. Where face and provider speak the same dialect the caller's body goes out as
-it was written, unknown fields included, and the answer's bytes come back as they came; changed are only: `model`, the credentials,
+it was written, unknown fields included, and the answer comes back byte for byte; changed are only: `model`, the credentials,
 `stream_options.include_usage` (always asked for, because we bill by it; its chunk is withheld from a caller who did not ask),
 `metadata` of chats that are not stored (it becomes the trace's tags), an output cap where a budget needs one, a route's own
 parameters, and what a policy changed.
