@@ -133,6 +133,16 @@ def rates(
     return None if known is None else (known[0], known[1](at_ns))
 
 
+@lru_cache(4096)
+def window(provider: str, model: str) -> int | None:
+    """Tokens of a model's context, as the list has it."""
+    _, providers = _list()
+    name = provider.lower().strip()
+    listed = providers.get(ALIASES.get(name, name))
+    found = listed.find_model(model, all_providers=list(providers.values())) if listed else None
+    return found.context_window if found is not None else None
+
+
 def _scaled_cost(
     rates: Rates, counts: tuple[int, int, int, int, int], size: int, units: Mapping[str, float] = NOTHING
 ) -> int | None:

@@ -7,6 +7,7 @@ environment, and what runs in this process. A stored provider goes before one of
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from genwright import audit, clock, prices
@@ -40,6 +41,8 @@ class Directory:
         self._timeout_s = timeout_s
         self._environment = table.from_environment()
         self._endpoints: dict[tuple[Scope, str], Endpoint] = {}
+        self.changed: Callable[[], None] = lambda: None
+        """Called after a provider was added, changed or removed."""
         self._look_again_s = 0.9 if database.postgres else float("inf")
         self._loaded_s: dict[tuple[Scope, str], float] = {}
 
@@ -94,6 +97,7 @@ class Directory:
         return self._secrets.open(PURPOSE, stored.secret, _bound(scope, stored.name, stored.base_url)).decode()
 
     def _forget_all(self) -> None:
+        self.changed()
         self._endpoints.clear()
         self._loaded_s.clear()
 
@@ -106,6 +110,14 @@ class Directory:
         found |= {row.name: _shown(row) for row in stored}
         found["local"] = Provider("local", "local", "", "built-in", False)
         return [found[name] for name in sorted(found)]
+
+    async def reached(self, scope: Scope) -> list[tuple[str, tuple[str, str, str]]]:
+        """(name, (kind, name in the price list, address)) of every provider."""
+        found = []
+        for provider in await self.providers(scope):
+            priced = "local" if provider.name == "local" else table.row(provider.kind).prices
+            found.append((provider.name, (provider.kind, provider.kind if priced is None else priced, provider.base_url)))
+        return found
 
     async def models(self, scope: Scope) -> list[Model]:
         """Models known by name: rows' lists, without asking any provider."""

@@ -42,6 +42,7 @@ class Parts(NamedTuple):
     cache: Any
     router: Any
     health: Any
+    catalogue: Any
 
 
 class _Way(NamedTuple):
@@ -76,6 +77,7 @@ class Flow:
             if not call.model.startswith("route/"):
                 walk: Walk = _Single(*names(call.model))
                 return await self._along(_Way(actor, call, operation, admission, walk), once)
+            await self._parts.catalogue.load(actor.scope)
             walk = await self._parts.router.walk(actor, call.model, call)
             with self._route_span(actor, call) as span:
                 try:
@@ -102,6 +104,7 @@ class Flow:
         beat = self._parts.health.begin(way.actor.scope, candidate.provider, candidate.model)
         try:
             call = _for(way.call, candidate)
+            await self._parts.catalogue.admit(way.actor.scope, candidate.provider, candidate.model)
             endpoint = await self._parts.directory.endpoint(way.actor.scope, candidate.provider)
             with self._span(way, call, candidate) as span:
                 attempt = self._begin(way, span, endpoint, candidate)
@@ -170,6 +173,7 @@ class Flow:
                     async for item in items:
                         yield item
                 return
+            await self._parts.catalogue.load(actor.scope)
             walk = await self._parts.router.walk(actor, call.model, call)
             with self._route_span(actor, call) as span:
                 try:
@@ -207,6 +211,7 @@ class Flow:
         beat = self._parts.health.begin(way.actor.scope, candidate.provider, candidate.model)
         try:
             call = _for(way.call, candidate)
+            await self._parts.catalogue.admit(way.actor.scope, candidate.provider, candidate.model)
             endpoint = await self._parts.directory.endpoint(way.actor.scope, candidate.provider)
             with self._span(way, call, candidate) as span:
                 attempt = self._begin(way, span, endpoint, candidate)

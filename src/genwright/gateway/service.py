@@ -18,6 +18,7 @@ from genwright.access.types import Actor
 from genwright.errors import Error, Invalid
 from genwright.gateway.attempt import Attempt
 from genwright.gateway.cache.service import Cache
+from genwright.gateway.catalogue.service import Catalogue
 from genwright.gateway.directory import Directory
 from genwright.gateway.flow import Flow, Parts, names
 from genwright.gateway.money import store
@@ -69,8 +70,13 @@ class Gateway:
         self.health = Health()
         self.router = Router(databases["registry"], registry, self.health)
         self.router.means.ask = self.complete
+        self.catalogue = Catalogue(databases["registry"], self._directory, self.prices.book)
+        self._directory.changed = self.catalogue.forget
+        self.router.means.catalogue = self.catalogue.fields
         self.cache.judge.ask = self.complete
-        self.flow = Flow(Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health))
+        self.flow = Flow(
+            Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health, self.catalogue)
+        )
         self.responses = Responses(databases["registry"], self, settings)
         self.media: Media | None = None
         """Images, audio, rerank, files, batches, videos: set where there are blobs and jobs."""
