@@ -28,6 +28,7 @@ GROUPS = {
     "artifacts": ("registry", "app"),
     "prompts": ("prompts", "app"),
     "policies": ("guardrails", "app"),
+    "import": ("gateway.files", "imports"),
     "providers": ("gateway", "app"),
     "routes": ("gateway.routing", "routes"),
     "aliases": ("gateway.routing", "aliases"),

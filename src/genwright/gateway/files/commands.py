@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +12,10 @@ import typer
 from genwright.gateway.files import folder as folders
 from genwright.gateway.files import plan
 from genwright.gateway.files.kinds import KINDS
-from genwright.gateway.files.types import Change, Wanted
+from genwright.gateway.files.types import Change, Done, Wanted
 
 FOLDER = Annotated[Path, typer.Argument(help="A folder of YAML files.")]
+STATES = ("taken", "partly", "not taken", "not needed")
 MAX_LINES = 60
 """Lines of one difference that are shown."""
 
@@ -47,7 +49,9 @@ def apply(
     carry_out(ctx, wanted, yes, prune)
 
 
-def carry_out(ctx: typer.Context, wanted: Wanted, yes: bool, prune: bool = False) -> None:
+def carry_out(
+    ctx: typer.Context, wanted: Wanted, yes: bool, prune: bool = False, notes: list[dict[str, str]] | None = None
+) -> None:
     """Show the plan, and with `yes` (or an answer at the terminal) make it so."""
     client = ctx.obj.client
     changes = plan.make(client, wanted, prune)
@@ -56,7 +60,7 @@ def carry_out(ctx: typer.Context, wanted: Wanted, yes: bool, prune: bool = False
     if not ctx.obj.as_json:
         _show(ctx, changes, wanted)
     if not todo or problems or not (yes or _asked(ctx, len(todo))):
-        _report(ctx, changes, [], None, "", len(todo))
+        _report(ctx, changes, Done([]), len(todo), notes)
         if problems:
             ctx.obj.say(f"{len(problems)} of {len(todo)} changes cannot be made as they are. Nothing was changed.")
             raise typer.Exit(1)
@@ -64,7 +68,7 @@ def carry_out(ctx: typer.Context, wanted: Wanted, yes: bool, prune: bool = False
             ctx.obj.say("Nothing was changed. Make it so with --yes.")
         return
     done = plan.apply(client, changes, lambda change: None if ctx.obj.as_json else ctx.obj.say(f"done: {plan.words(change)}"))
-    _report(ctx, changes, done.done, done.failed, done.error, len(todo))
+    _report(ctx, changes, done, len(todo), notes)
     if done.failed is not None:
         ctx.obj.say(
             f"Failed: {plan.words(done.failed)}: {done.error}\n{len(done.done)} changes were made and are kept; "
@@ -101,20 +105,54 @@ def _show(ctx: typer.Context, changes: list[Change], wanted: Wanted) -> None:
     )
 
 
-def _report(ctx: typer.Context, changes: list[Change], done: list[Change], failed: Change | None, error: str, todo: int) -> None:
+def _report(ctx: typer.Context, changes: list[Change], done: Done, todo: int, notes: list[dict[str, str]] | None) -> None:
     if not ctx.obj.as_json:
         return
-    made = {(change.kind, change.name) for change in done}
+    made = {(change.kind, change.name) for change in done.done}
     rows: list[dict[str, Any]] = []
     for change in changes:
-        row: dict[str, Any] = {
-            "kind": change.kind,
-            "name": change.name,
-            "action": change.action,
-            "done": (change.kind, change.name) in made,
-        }
+        row: dict[str, Any] = {"kind": change.kind, "name": change.name, "action": change.action}
+        row["done"] = (change.kind, change.name) in made
         if change.action in ("create", "change", "remove"):
             row["difference"] = plan.difference(change)
         rows.append({**row, **({"problem": change.problem} if change.problem else {})})
-    failure = None if failed is None else {"kind": failed.kind, "name": failed.name, "message": error}
-    ctx.obj.show({"changes": rows, "to_do": todo, "done": len(done), "failed": failure})
+    failed = done.failed
+    failure = None if failed is None else {"kind": failed.kind, "name": failed.name, "message": done.error}
+    said = {"notes": notes} if notes is not None else {}
+    ctx.obj.show({"changes": rows, "to_do": todo, "done": len(done.done), "failed": failure, **said})
+
+
+imports = typer.Typer(help="Take over from another gateway.", no_args_is_help=True)
+
+
+@imports.callback()
+def _imports() -> None:
+    """Take over from another gateway."""
+
+
+@imports.command("litellm")
+def litellm(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Argument(help="LiteLLM proxy's config.yaml.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it so; without, the plan is only shown.")] = False,
+    to: Annotated[Path | None, typer.Option(help="Write a folder for `genwright apply` instead.")] = None,
+) -> None:
+    """Models, fallbacks, limits and budgets of a LiteLLM configuration; says what of it was not understood."""
+    from genwright import yamls
+    from genwright.gateway.files.litellm.read import read
+
+    found = read(yamls.read(config.read_text(), config.name), os.environ)
+    if not ctx.obj.as_json:
+        for note in sorted(found.notes, key=lambda note: STATES.index(note.state)):
+            ctx.obj.write(f"{note.state:<10}  {note.where}: {note.text}")
+        ctx.obj.write("")
+    if to is not None:
+        written = folders.write(to, folders.cleaned(found.wanted))
+        ctx.obj.show({"folder": str(to), "written": written, "notes": found.notes_as_dicts()} if ctx.obj.as_json else written)
+        if found.keys:
+            ctx.obj.say(f"Keys stood in the file and are not written. Set before applying: {', '.join(found.keys)}")
+        return
+    if found.keys:
+        ctx.obj.say(f"{len(found.keys)} keys stand in the file itself; they are sealed at the server.")
+        os.environ.update(found.keys)  # where the plan looks for a provider's key; for this process alone
+    carry_out(ctx, found.wanted, yes, notes=found.notes_as_dicts())

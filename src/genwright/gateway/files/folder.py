@@ -70,6 +70,11 @@ def _add(wanted: Wanted, kind: str, name: str, data: Any, source: str) -> None:
     wanted.add(kind, name, data, source)
 
 
+def cleaned(wanted: Wanted) -> dict[str, dict[str, Any]]:
+    """What is wanted, in the form that `write` takes."""
+    return {kind: {name: KINDS[kind].clean(name, data) for name, data in items.items()} for kind, items in wanted.items.items()}
+
+
 def write(folder: Path, have: dict[str, dict[str, Any]]) -> list[str]:
     """Files for what a server has; the names written. Files of the same names are replaced, others are left alone."""
     written = []

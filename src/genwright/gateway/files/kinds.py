@@ -57,7 +57,7 @@ def _providers(client: Client) -> dict[str, Any]:
 def _clean_provider(name: str, data: Any) -> dict[str, Any]:
     if data is None:
         data = {}
-    found = fields(f"provider {name}", data, {"kind": str, "base_url": str, "key_env": str, "region": str})
+    found = fields(f"provider {name}", data, {"kind": str, "base_url": str, "key_env": str})
     if "base_url" in found:
         found = {**found, "base_url": found["base_url"].rstrip("/")}
     return found
@@ -73,17 +73,23 @@ def _merge_provider(want: dict[str, Any], have: dict[str, Any] | None) -> dict[s
 
 
 def _provider_problem(name: str, want: Any, have: Any) -> str:
-    variable = want.get("key_env")
-    sends = variable and (have is None or "key_env" not in have or want["base_url"] != have["base_url"])
-    if sends and not os.environ.get(variable):
-        return f"The variable {variable} is not set here: it is to hold the key of provider {name}."
+    variables = want.get("key_env", "").split(":") if want.get("key_env") else []
+    sends = have is None or "key_env" not in have or want["base_url"] != have["base_url"]
+    missing = [variable for variable in variables if sends and not os.environ.get(variable)]
+    if missing:
+        return f"{' and '.join(missing)} is not set here: it is to hold the key of provider {name}."
     return ""
+
+
+def _key(variables: str) -> str:
+    """The key in a variable; of several joined by ':' (an id and its secret), their values joined likewise."""
+    return ":".join(os.environ.get(variable, "") for variable in variables.split(":"))
 
 
 def _put_provider(client: Client, name: str, want: Any, have: Any) -> None:
     same = have is not None and "key_env" in have and have["base_url"] == want.get("base_url")
-    key = "" if same or "key_env" not in want else os.environ.get(want["key_env"], "")
-    rest = {field: want[field] for field in ("kind", "base_url", "region") if want.get(field)}
+    key = "" if same or "key_env" not in want else _key(want["key_env"])
+    rest = {field: want[field] for field in ("kind", "base_url") if want.get(field)}
     client.gateway.add_provider(name=name, api_key=key, **rest)
 
 

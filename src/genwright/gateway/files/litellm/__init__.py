@@ -1,0 +1,1 @@
+"""Reading the configuration of LiteLLM proxy: models, fallbacks, limits, budgets; what was understood and what was not."""
