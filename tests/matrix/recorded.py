@@ -143,5 +143,5 @@ _HEAD = """## Recorded answers
 
 Real answers and streams of OpenAI, xAI and Azure (recorded by vercel/ai) and of Anthropic (by langchain-anthropic), each carried
 to every face. *as it came*: byte for byte. *yes*: text, reasoning, signatures, calls, why it ended and the tokens used are the
-same, read by code that shares nothing with the gateway. *–*: it holds parts of tools that run at the provider, or citations, which only
-its own dialect can ask for; or pieces were taken out of the recording."""
+same, read by code that shares nothing with the gateway. *–*: it holds parts of tools that run at the provider, or citations,
+which only its own dialect can ask for; or pieces were taken out of the recording."""

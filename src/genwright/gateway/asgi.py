@@ -91,6 +91,8 @@ ERRORS = {
     "gemini": "genwright.gateway.faces.gemini:write_error",
 }
 """Dialect → writer of error bodies (Error → bytes)."""
+_ALIKE = {"responses": "openai", "completions": "openai"}
+"""Dialects of providers that write errors as another does."""
 
 
 @cache
@@ -176,7 +178,7 @@ class Faces:
         out: Headers = [(b"content-type", b"application/json")]
         if isinstance(error.retry, (int, float)):
             out.append((b"retry-after", str(max(1, round(error.retry))).encode()))
-        if isinstance(error, Refused) and error.dialect == dialect:
+        if isinstance(error, Refused) and _ALIKE.get(error.dialect, error.dialect) == dialect:
             return error.upstream_status, out, error.raw
         return error.status, out, _load(ERRORS[dialect])(error)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genwright.testing.dialects import Answer, Dialect
 
 if TYPE_CHECKING:
-    from genwright.testing.provider import Call, Fault
+    from genwright.testing.provider import Call, Fault, Recorded
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -51,6 +51,16 @@ class Exchange:
         """A whole body."""
         await self._start(status, content_type, (*headers, ("content-length", str(len(body)))))
         await self._write(body, more=False)
+
+    async def recorded(self, item: Recorded) -> None:
+        """A real answer, in the pieces it is cut into; what is left over comes last."""
+        await self._start(item.status, item.content_type, ())
+        at = 0
+        for size in item.sizes:
+            await self._write(item.data[at : at + size])
+            await self._pause(0)
+            at += size
+        await self._write(item.data[at:], more=False)
 
     async def error(self, dialect: Dialect, status: int, message: str, headers: Headers = ()) -> None:
         """An error in the caller's dialect."""

@@ -26,7 +26,7 @@ from genwright.testing import clouds, dialects
 from genwright.testing.dialects import Answer, Dialect, ToolCall, count
 from genwright.testing.media import Media
 
-__all__ = ["Call", "Fault", "Reply", "ScriptedProvider", "ToolCall"]
+__all__ = ["Call", "Fault", "Recorded", "Reply", "ScriptedProvider", "ToolCall"]
 
 _DIALECTS = {"/v1/chat/completions": dialects.OPENAI, "/v1/messages": dialects.ANTHROPIC}
 
@@ -95,6 +95,16 @@ class Reply:
     fault: Fault | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A real answer, sent as it is whatever is asked; nothing is billed. `sizes`: of the pieces it is cut into."""
+
+    data: bytes
+    content_type: str = "application/json"
+    status: int = 200
+    sizes: tuple[int, ...] = ()
+
+
 @dataclass(slots=True)
 class Call:
     """One request as the provider saw it. `outcome`: open, complete, hung_up, error, or a fault's kind."""
@@ -137,6 +147,7 @@ class ScriptedProvider:
         self._port = port
         self._lock = threading.Lock()
         self._scripts: dict[str | None, _Script] = {}
+        self._recorded: deque[Recorded] = deque()
         self._server: Any = None
         self._thread: threading.Thread | None = None
 
@@ -173,10 +184,16 @@ class ScriptedProvider:
         with self._lock:
             self._scripts.setdefault(model, _Script()).always = item
 
+    def replay(self, items: Iterable[Recorded]) -> None:
+        """Recorded answers to the next POSTs, whatever their path; they go before scripts."""
+        with self._lock:
+            self._recorded.extend(items)
+
     def clear(self) -> None:
         """Forget scripts and calls."""
         with self._lock:
             self._scripts.clear()
+            self._recorded.clear()
             self.calls.clear()
 
     # --- the application -----------------------------------------------------------------------------------------------
@@ -218,6 +235,9 @@ class ScriptedProvider:
             call.body = body.decode()
         elif not self._admits(call, method, body):
             await exchange.error(dialect, 401, "wrong API key")
+        elif method == "POST" and self._recorded:
+            call.body = msgspec.json.decode(body)
+            await exchange.recorded(self._recorded.popleft())
         elif found is not None and found.verb == "models" and method == "GET":
             await exchange.plain(clouds.models(dialect, self.models))
         elif call.path == "/v1/models" and method == "GET":

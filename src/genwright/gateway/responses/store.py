@@ -49,8 +49,9 @@ class Kept(msgspec.Struct):
 
 
 def put(connection: Connection, scope: Scope, kept: Kept) -> None:
-    """Insert. What has expired goes."""
+    """Insert, or replace the one of that id (an answer from the cache has it again). What has expired goes."""
     connection.execute(responses.delete().where(responses.c.expires_ns <= kept.created_ns))
+    delete(connection, scope, kept.id)
     values = {name: getattr(kept, name) for name in Kept.__struct_fields__}
     connection.execute(responses.insert().values(workspace=scope.workspace, project=scope.project, **values))
 
