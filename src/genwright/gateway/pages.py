@@ -10,6 +10,7 @@ from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error
 from genwright.gateway.media import pages as batches
+from genwright.gateway.learned import pages as learned
 from genwright.gateway.money import pages as limits
 from genwright.gateway.reports import live_pages, price_pages
 from genwright.gateway.reports import pages as reports
@@ -91,5 +92,5 @@ async def _providers(
     )
 
 
-for part in (routing, reports, limits, price_pages, live_pages):
+for part in (routing, learned, reports, limits, price_pages, live_pages):
     router.routes.extend(part.router.routes)

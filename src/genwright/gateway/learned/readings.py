@@ -117,7 +117,7 @@ class Readings:
         near = [sum(row.near[at] for row in rows) for at in range(10)]
         calls, far = sum(row.calls for row in rows), sum(row.far for row in rows)
         psi_gain, psi_near = stability(gains), stability(near)
-        drifted = calls >= MIN_CALLS and max(psi_gain, psi_near) > OTHER
+        drifted = calls >= MIN_CALLS and max(psi_gain, psi_near) - _chance(calls) > OTHER
         first = rows[0].hour_ns if rows else since_ns
         last = rows[-1].hour_ns + HOUR_NS if rows else since_ns
         says = _says(calls, far, psi_gain, psi_near)
@@ -134,10 +134,15 @@ def stability(counts: list[int]) -> float:
     return sum((share - expected) * math.log(share / expected) for share in shares)
 
 
+def _chance(calls: int) -> float:
+    """The index to be expected where nothing has changed: chi-square of nine degrees over the calls."""
+    return 9 / calls
+
+
 def _says(calls: int, far: int, psi_gain: float, psi_near: float) -> str:
     if calls < MIN_CALLS:
         return f"{calls} calls: too few to say anything ({MIN_CALLS} are needed)."
-    worst = max(psi_gain, psi_near)
+    worst = max(psi_gain, psi_near) - _chance(calls)
     outside = f"{far / calls:.1%} of the prompts are unlike all that was fitted (0.5 % is usual)."
     if worst > OTHER:
         return f"Drift: live prompts are another population than those fitted. {outside} Fit again with their answers."

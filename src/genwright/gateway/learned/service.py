@@ -162,7 +162,11 @@ class Learned:
         """What a point is worth, with intervals; nothing is changed. `asked`: one of keep, gap, usd. Raises Invalid."""
         _, node = await self._find(scope, name, selector)
         found = await self._point(await self._loaded(scope, node), asked, per_second)
-        return msgspec.convert({key: value for key, value in found["chosen"].items() if key not in ("strong", "cheap")}, Chosen)
+        return msgspec.convert(found["chosen"], Chosen)
+
+    def in_use(self, found: Router) -> Chosen:
+        """The point of a route as it was worth when it was chosen."""
+        return msgspec.convert(found.chosen, Chosen)
 
     # -- changing
 

@@ -74,8 +74,11 @@
     scatter(spec, colours) {
       const options = frame(spec, colours);
       Object.assign(options.xAxis, { type: "value", scale: true, splitLine: { lineStyle: { color: colours.line } } });
+      if (spec.xunit) options.xAxis.axisLabel.formatter = (value) => format(value, spec.xunit);
       options.yAxis.scale = true;
-      options.series = spec.series.map((series) => ({ type: "scatter", name: series.name, data: series.values, symbolSize: 7, itemStyle: { opacity: 0.75 } }));
+      options.series = spec.series.map((series) => series.line
+        ? { type: "line", name: series.name, data: series.values, symbol: "circle", symbolSize: 5, showSymbol: !series.faint, lineStyle: { width: 2, type: series.faint ? "dashed" : "solid" } }
+        : { type: "scatter", name: series.name, data: series.values, symbolSize: series.size || 7, itemStyle: { opacity: series.size ? 1 : 0.75 } });
       return options;
     },
   };
@@ -86,13 +89,24 @@
     data: series.values.map((_, row) => [{ coord: [x[row], series.low[row]] }, { coord: [x[row], series.high[row]] }]),
   } : undefined;
 
+  // data-pick="id": a click on a point puts its height, in per cent, into that field and asks its form again.
+  const pick = (id, value) => {
+    const field = document.getElementById(id);
+    if (!field || !Array.isArray(value)) return;
+    field.value = Math.floor(value[1] * 1000) / 10;
+    field.form.requestSubmit();
+  };
+
   const draw = async (node) => {
     try {
       const echarts = await load();
       const spec = JSON.parse(node.dataset.chart);
       const chart = echarts.getInstanceByDom(node) || echarts.init(node, null, { renderer: "canvas" });
       chart.setOption(kinds[spec.kind](spec, palette()), true);
-      if (!drawn.has(node)) new ResizeObserver(() => chart.resize()).observe(node);
+      if (!drawn.has(node)) {
+        new ResizeObserver(() => chart.resize()).observe(node);
+        if (node.dataset.pick) chart.on("click", (point) => pick(node.dataset.pick, point.value));
+      }
       drawn.set(node, chart);
       node.dataset.drawn = "yes";
     } catch (error) {
