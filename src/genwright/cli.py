@@ -33,6 +33,7 @@ GROUPS = {
     "routes": ("gateway.routing", "routes"),
     "aliases": ("gateway.routing", "aliases"),
     "router": ("gateway.learned", "router"),
+    "cache": ("gateway.cache", "app"),
     "limits": ("gateway.money", "limits"),
     "budgets": ("gateway.money", "budgets"),
     "costs": ("gateway.reports", "costs"),

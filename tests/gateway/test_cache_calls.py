@@ -155,7 +155,11 @@ def test_a_broken_stream_is_not_kept(served, provider, rule):
 VARIATIONS = {
     "system prompt": {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": QUESTION}]},
     "earlier turn": {
-        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": QUESTION}]
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hi!"},
+            {"role": "user", "content": QUESTION},
+        ]
     },
     "model": {"model": "test/other-model"},
     "temperature": {"temperature": 0},

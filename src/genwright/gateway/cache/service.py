@@ -223,6 +223,12 @@ class Cache:
         actor.need("read")
         return await self._database.read(store.latest_hits, actor.scope, how, rule, max(1, min(limit, 500)))
 
+    async def answer(self, actor: Actor, entry: str) -> str:
+        """Text of a kept answer; empty where it is not there any more."""
+        actor.need("read")
+        kept = await self._database.read(store.get_entry, actor.scope, entry, clock.now_ns())
+        return "" if kept is None else replay.unpack(kept[1]).answer.message.text
+
     async def clear(self, actor: Actor, trace: str = "", rule: str = "", everything: bool = False) -> int:
         """Delete kept answers of a trace, of a rule, or all of the project; how many went. Raises Invalid where none is named."""
         actor.need("write")
