@@ -7,6 +7,7 @@ import pytest
 
 from genwright.access.types import Terms
 from genwright.errors import Forbidden, Invalid, RateLimited
+from genwright.gateway.money.charge import Cost
 from genwright.gateway.money.types import LedgerRow
 from genwright.gateway.types import Call, Told
 from genwright.testing.provider import Fault, Reply, ScriptedProvider
@@ -179,3 +180,20 @@ async def test_one_bad_row_does_not_take_others_with_it(shop, caplog):
     assert [one.id for one in await shop.rows()] == ["att_1", "att_2", "att_4"]
     assert shop.money.book.lost == 1, "att_1 was there already; a row without a model cannot be written"
     assert "att_3" in caplog.text
+
+
+async def test_costs_of_other_kinds_and_refunds_count_in_budgets(shop):
+    limit = await shop.limit(usd="5", window="total")
+    await shop.gateway.charge(ADMIN, Cost("gpu_second", 1_500_000_000, "fine_tune", {"gpu_second": 3600}, tags={"team": "red"}))
+    assert (await shop.burn(limit.id)).used == 1_500_000_000
+    (row,) = await shop.rows()
+    assert (row.cost_kind, row.operation, row.units, row.tags) == (
+        "gpu_second",
+        "fine_tune",
+        {"gpu_second": 3600},
+        {"team": "red"},
+    )
+    answer = await shop.ask(max_tokens=4)
+    await shop.gateway.refund(ADMIN, answer.trace_id, "chat")
+    assert (await shop.burn(limit.id)).used == 1_500_000_000
+    assert [row.nano_usd for row in await shop.rows()] == [1_500_000_000, answer.cost_nano_usd, -answer.cost_nano_usd]

@@ -46,6 +46,8 @@ class Book:
         self._writing: set[asyncio.Future] = set()
         self._seen: dict[str, tuple[int, float]] = {}
         self._registered = False
+        self.away = ""
+        """Why the last write failed, if it did."""
         self.lost = 0
         """Rows that could not be written; each is in the log."""
 
@@ -171,9 +173,11 @@ class Book:
         self._writing.discard(future)
         error = future.exception()
         if error is None:
+            self.away = ""
             for event in future.result():
                 self._told(event)
         elif isinstance(error, Unavailable):
+            self.away = error.message
             self._keep(items)
         elif function is posting.settle or len(items) > 1:
             for item in items:

@@ -100,6 +100,15 @@ def events(ctx: typer.Context, limit: Annotated[int, typer.Option(min=1, max=500
     ctx.obj.show(rows, ["at", "kind", "node", "percent", "message"], "Events")
 
 
+@limits.command("ledger")
+def ledger(ctx: typer.Context) -> None:
+    """Whether what is used reaches the ledger: rows waiting, rows lost, calls that passed unmetered."""
+    found = ctx.obj.client.gateway.ledger()
+    ctx.obj.show(found)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
 def _set(ctx: typer.Context, fields: dict[str, Any], warn: str) -> None:
     percents = [int(part) for part in warn.split(",") if part.strip().isdigit()]
     done = ctx.obj.client.gateway.set_limit(**fields, **({"warn_at": percents} if warn else {}))

@@ -17,7 +17,7 @@ from genwright.access.types import Actor
 from genwright.errors import Forbidden, Invalid, Missing
 from genwright.gateway.money import store
 from genwright.gateway.money.desk import Desk
-from genwright.gateway.money.types import Burn, Limit, LimitEvent, Metric, WindowKind
+from genwright.gateway.money.types import Burn, LedgerHealth, Limit, LimitEvent, Metric, WindowKind
 from genwright.gateway.money.windows import FOREVER, SECOND, window, zone
 from genwright.vocab import nearest, new_id
 
@@ -99,6 +99,13 @@ class Limits:
         actor.need("read")
         await self._desk.flush()
         return await self._ledger.read(store.list_events, actor.scope, before_ns or FOREVER, min(max(limit, 1), 500))
+
+    async def health(self, actor: Actor) -> LedgerHealth:
+        """Whether what is used reaches the ledger, at this server."""
+        actor.need("read")
+        book, reason = self._desk.book, self._ledger.failed or self._desk.book.away
+        waiting, unmetered = book.kept, self._desk.unmetered
+        return LedgerHealth(not (book.lost or unmetered or reason), waiting, book.lost, unmetered, reason)
 
     async def names(self, actor: Actor) -> dict[str, str]:
         """What people call the nodes; empty for who may not see them."""

@@ -38,6 +38,12 @@ async def limits_used(request: Request, metric: str = "", actor: Actor = Depends
     return reply({"items": await request.app.state.gateway.limits.used(actor, metric), "next": None})
 
 
+@router.get("/ledger", operation_id="gateway.ledger")
+async def ledger(request: Request, actor: Actor = Depends(needs("read"))) -> Response:
+    """Whether what is used reaches the ledger, at the server that answers: waiting, lost and unmetered calls."""
+    return reply(await request.app.state.gateway.limits.health(actor))
+
+
 @router.get("/limits/events", operation_id="gateway.limit_events")
 async def limit_events(
     request: Request,

@@ -110,6 +110,21 @@ class Burn(msgspec.Struct, frozen=True):
     """When it is used up at that pace; 0: not in this window."""
 
 
+class LedgerHealth(msgspec.Struct, frozen=True):
+    """How the ledger fares at the server that answers, since it started."""
+
+    ok: bool
+    """Nothing is lost, nothing unmetered, and nothing waits for a ledger that is away."""
+    waiting: int
+    """Rows not on disk yet; more than a second's worth: the ledger is away."""
+    lost: int
+    """Rows that could not be written; each is in the log."""
+    unmetered: int
+    """Calls let pass while limits could not be checked (limits_fail_open)."""
+    reason: str
+    """Why the ledger takes nothing, if it does not."""
+
+
 class LimitEvent(msgspec.Struct, frozen=True):
     """Something that happened to a limit or under it."""
 
