@@ -375,3 +375,25 @@ def test_g7_hedging_shortens_the_tail_with_two_percent_more_calls(served, provid
     hedged = sorted(served.run(timed(300, "route/tail")))
     assert asked(provider, "tail-2")[0] - before <= 0.02 * 450 + gateway.health.rules.hedge_reserve
     assert hedged[int(0.99 * 300)] < 0.7 * 0.25
+
+
+def test_conditions_and_rules_on_the_catalogue_pass_models_over(served, provider, put, call, gateway):
+    node = {
+        "type": "require",
+        "models": {"provider": "local", "area": {"in": ["local", "eu"]}},
+        "node": {"type": "fallback", "nodes": ["test/abroad", "local/extractive"]},
+    }
+    put("catalogued", node)
+    assert call("catalogued", "What is a list?").provider == "local"
+    assert asked(provider, "abroad") == [0]
+    found = served.run(gateway.router.explain(served.admin, Call("x", [user("x")]), "catalogued"))
+    assert [step.model for step in found.steps] == ["local/extractive"]
+    assert found.skipped[0]["why"] == "condition"
+
+
+def test_a_provider_that_was_changed_is_asked_again_at_once(served, provider, put, call, gateway):
+    put("mended", fallback("mended-1", "mended-2"))
+    provider.script([Fault.status(401)], model="mended-1")
+    assert [call("mended").model for _ in range(2)] == ["mended-2", "mended-2"]
+    served.add(provider)
+    assert call("mended").model == "mended-1"

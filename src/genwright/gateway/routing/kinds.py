@@ -25,7 +25,7 @@ KINDS = (
 USUAL = ("unavailable", "timeout", "rate_limit", "auth", "cut", "missing", "context_length")
 """On which a fallback goes on where it names none. A refused request would be refused elsewhere too; a policy is no outage."""
 SKIPPED = "skipped"
-"""Nobody was asked: breaker, retry budget, a condition on the model. Always goes on."""
+"""Nobody was asked: breaker, retry budget, a condition or a rule on the model. Always goes on."""
 
 # Source: the providers' documented error texts: OpenAI context_length_exceeded, Anthropic "prompt is too long", Gemini "exceeds
 # the maximum number of tokens", Bedrock "Input is too long", vLLM "maximum context length", llama.cpp "context size".
@@ -49,7 +49,7 @@ def kind(outcome: Outcome) -> str:
 
 
 def _of(error: Error) -> str:
-    if error.code in ("breaker_open", "retry_budget", "condition"):
+    if error.code in ("breaker_open", "retry_budget", "condition", "model_rule"):
         return SKIPPED
     if error.code == "context_length_exceeded":
         return "context_length"

@@ -147,6 +147,8 @@ class Router:
         else:
             loaded = await self._load(actor.scope, name.removeprefix("route/"))
             root, ref = loaded.root, loaded.version.ref
+        if self.means.prepare is not None:
+            await self.means.prepare(actor.scope)
         trip = Trip(self.means, actor, call, root, ref, dry=True)
         await trip.facts.count()
         steps = await _steps(trip)

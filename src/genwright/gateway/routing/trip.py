@@ -33,6 +33,8 @@ class Means(msgspec.Struct):
     """0 … 1."""
     catalogue: Callable[[Any, str, str], dict[str, Any] | None] = lambda scope, provider, model: None
     """(scope, provider, model) → what is known of a model; None: nothing."""
+    prepare: Any = None
+    """async (scope): load what `catalogue` looks into."""
     ask: Any = None
     """async (actor, call) → Answer: a judge model."""
     measure: Any = None
@@ -104,10 +106,10 @@ class Trip:
             self.health.called(self.scope, candidate.provider, candidate.model)
 
     def _account(self, outcome: Outcome) -> None:
-        if outcome.error is None:
+        if not fault(outcome.error):
             return
         self.failures += 1
-        if self._retry and fault(outcome.error) and not self.dry:
+        if self._retry and not self.dry:
             self.health.retried(self.scope, outcome.candidate.provider, outcome.candidate.model)
 
     def _over(self, outcome: Outcome) -> None:
