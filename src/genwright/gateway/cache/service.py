@@ -108,7 +108,9 @@ class Cache:
         if probability < threshold:
             return None
         kept = await self._database.read(store.get_entry, scope, best.id, clock.now_ns())
-        return None if kept is None else self._hit(notes, call, kept, probability)
+        if kept is None:
+            return None
+        return self._hit(notes, call, kept, None if best.id == notes.key.id else probability)  # kept while we were looking
 
     def _hit(self, notes: _Notes, call: Call, kept: tuple[Entry, bytes], probability: float | None) -> Found:
         """A hit, noted down. `probability` None: the very same call."""
