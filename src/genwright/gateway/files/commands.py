@@ -16,6 +16,7 @@ from genwright.gateway.files.types import Change, Done, Wanted
 
 FOLDER = Annotated[Path, typer.Argument(help="A folder of YAML files.")]
 STATES = ("taken", "partly", "not taken", "not needed")
+WITHOUT = Annotated[bool, typer.Option("--without-keys", help="Store providers whose variable is not set, without a key.")]
 MAX_LINES = 60
 """Lines of one difference that are shown."""
 
@@ -43,18 +44,18 @@ def apply(
     folder: FOLDER,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Make the changes; without, the plan is only shown.")] = False,
     prune: Annotated[bool, typer.Option(help="Remove what the server has and the files do not name.")] = False,
+    without_keys: WITHOUT = False,
 ) -> None:
     """Make a server as the files say: shows what differs first, and changes nothing without --yes."""
     wanted = folders.read(folder)
-    carry_out(ctx, wanted, yes, prune)
+    changes = plan.make(ctx.obj.client, wanted, prune, without_keys)
+    carry_out(ctx, wanted, changes, yes)
 
 
 def carry_out(
-    ctx: typer.Context, wanted: Wanted, yes: bool, prune: bool = False, notes: list[dict[str, str]] | None = None
+    ctx: typer.Context, wanted: Wanted, changes: list[Change], yes: bool, notes: list[dict[str, str]] | None = None
 ) -> None:
     """Show the plan, and with `yes` (or an answer at the terminal) make it so."""
-    client = ctx.obj.client
-    changes = plan.make(client, wanted, prune)
     todo = [change for change in changes if change.action in ("create", "change", "remove")]
     problems = [change for change in todo if change.problem]
     if not ctx.obj.as_json:
@@ -67,7 +68,9 @@ def carry_out(
         if todo and not yes:
             ctx.obj.say("Nothing was changed. Make it so with --yes.")
         return
-    done = plan.apply(client, changes, lambda change: None if ctx.obj.as_json else ctx.obj.say(f"done: {plan.words(change)}"))
+    done = plan.apply(
+        ctx.obj.client, changes, lambda change: None if ctx.obj.as_json else ctx.obj.say(f"done: {plan.words(change)}")
+    )
     _report(ctx, changes, done, len(todo), notes)
     if done.failed is not None:
         ctx.obj.say(
@@ -136,6 +139,7 @@ def litellm(
     config: Annotated[Path, typer.Argument(help="LiteLLM proxy's config.yaml.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it so; without, the plan is only shown.")] = False,
     to: Annotated[Path | None, typer.Option(help="Write a folder for `genwright apply` instead.")] = None,
+    without_keys: WITHOUT = False,
 ) -> None:
     """Models, fallbacks, limits and budgets of a LiteLLM configuration; says what of it was not understood."""
     from genwright import yamls
@@ -148,11 +152,16 @@ def litellm(
         ctx.obj.write("")
     if to is not None:
         written = folders.write(to, folders.cleaned(found.wanted))
-        ctx.obj.show({"folder": str(to), "written": written, "notes": found.notes_as_dicts()} if ctx.obj.as_json else written)
+        if ctx.obj.as_json:
+            ctx.obj.show({"folder": str(to), "written": written, "notes": found.notes_as_dicts()})
+        else:
+            ctx.obj.write("\n".join(written))
         if found.keys:
             ctx.obj.say(f"Keys stood in the file and are not written. Set before applying: {', '.join(found.keys)}")
         return
     if found.keys:
         ctx.obj.say(f"{len(found.keys)} keys stand in the file itself; they are sealed at the server.")
         os.environ.update(found.keys)  # where the plan looks for a provider's key; for this process alone
-    carry_out(ctx, found.wanted, yes, notes=found.notes_as_dicts())
+    changes = plan.make(ctx.obj.client, found.wanted, without_keys=without_keys)
+    changes = [change for change in changes if change.action != "stays"]  # the file does not speak for the whole server
+    carry_out(ctx, found.wanted, changes, yes, found.notes_as_dicts())

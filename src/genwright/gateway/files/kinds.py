@@ -77,7 +77,7 @@ def _provider_problem(name: str, want: Any, have: Any) -> str:
     sends = have is None or "key_env" not in have or want["base_url"] != have["base_url"]
     missing = [variable for variable in variables if sends and not os.environ.get(variable)]
     if missing:
-        return f"{' and '.join(missing)} is not set here: it is to hold the key of provider {name}."
+        return f"{' and '.join(missing)}: not set here, and to hold the key of provider {name}. Set it, or take --without-keys."
     return ""
 
 

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from genwright import yamls
 from genwright.errors import Error
 from genwright.gateway.files.kinds import KINDS, Kind
@@ -14,7 +16,7 @@ from genwright.gateway.files.types import Change, Done, Wanted
 SIGNS = {"create": "+", "change": "~", "remove": "-", "same": "=", "stays": "·"}
 
 
-def make(client: Any, wanted: Wanted, prune: bool = False) -> list[Change]:
+def make(client: Any, wanted: Wanted, prune: bool = False, without_keys: bool = False) -> list[Change]:
     """Changes in the order they are to be made. Raises Invalid where a file does not fit, before anything is done."""
     clean = {kind: {name: KINDS[kind].clean(name, data) for name, data in items.items()} for kind, items in wanted.items.items()}
     changes: list[Change] = []
@@ -27,6 +29,8 @@ def make(client: Any, wanted: Wanted, prune: bool = False) -> list[Change]:
             changes.append(_compare(kind, row, name, want, have.get(name)))
         for name in sorted(set(have) - set(clean.get(kind, {}))):
             removals.insert(0, _spare(kind, row, name, have[name], prune))
+    if without_keys:
+        changes = [msgspec.structs.replace(change, problem="") for change in changes]
     return changes + removals
 
 

@@ -111,7 +111,7 @@ class PriceBooks:
             return ModelPrice(f"{name}/{model}", "", {}, note="Its price is not known: calls count as 'without a price'.")
         source, rates = found
         return ModelPrice(
-            f"{name}/{model}", source, {} if rates is None else _amounts(rates), note="free" if rates is None else ""
+            f"{name}/{model}", source, {} if rates is None else amounts(rates), note="free" if rates is None else ""
         )
 
 
@@ -121,7 +121,7 @@ def _shown(version: Version) -> BookVersion:
     )
 
 
-def _amounts(rates: prices.Rates) -> dict[str, str]:
+def amounts(rates: prices.Rates) -> dict[str, str]:
     """Rates as dollars: {"input": "1.25", "input above 200000": "2.5", …}."""
     found = {}
     for field, per in PER.items():

@@ -54,6 +54,8 @@ class Deployment(msgspec.Struct):
     order: int
     rpm: int
     tpm: int
+    base_model: str = ""
+    """What an Azure deployment's name stands for."""
 
     @property
     def name(self) -> str:
@@ -118,13 +120,7 @@ class Deployments:
         self._prices(params, info, found)
         params.say("partly", said()["deployment"]["partly"])
         params.rest()
-        base = info.take("base_model")
-        if base:
-            info.note(
-                "partly",
-                "base_model",
-                f"not used; if the price of {found.name} is not known: genwright prices set {found.name} …",
-            )
+        found.base_model = str(info.take("base_model") or "")
         for name in said()["information"]["names"]:
             info.take(name)
         info.rest()

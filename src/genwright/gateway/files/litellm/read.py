@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from genwright.errors import Invalid
+from genwright.gateway.files.litellm.costs import price_all
 from genwright.gateway.files.litellm.deployments import Deployments, add_budget, prefixes
 from genwright.gateway.files.litellm.groups import Groups, Reliability
 from genwright.gateway.files.litellm.notes import Note, Part, said
@@ -48,6 +49,8 @@ def read(config: Any, environment: Mapping[str, str]) -> Read:
     groups.write()
     _aliases(router, groups, notes)
     _budgets(router, settings, general, wanted)
+    if "budget" in wanted.items:
+        price_all([each for each in found if each is not None], wanted, notes)
     for part, name in ((router, "router"), (settings, "litellm"), (general, "general"), (top, "top")):
         for state, words in said()[name].items():
             part.say(state, words)
