@@ -5,7 +5,8 @@ A dialect (openai_compatible.py, anthropic/) is three pure conversions: request,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -105,13 +106,32 @@ class Remote:
         self._wire, self._reach = own
         self._http = http
         self._timeout_s = timeout_s
+        self._lacks: set[str] = set()
+        """Of `also`: what this server has turned out not to have."""
 
     def _speech(self, call: Call) -> Speech:
         """The dialect the caller speaks, if this service has it; else the service's own."""
-        return self._own if call.wire is None else self._also.get(call.wire.dialect, self._own)
+        if call.wire is None or call.wire.dialect in self._lacks:
+            return self._own
+        return self._also.get(call.wire.dialect, self._own)
+
+    def _is_lacking(self, speech: Speech, error: Refused) -> bool:
+        """Whether its own dialect may know what it did not find in this one: services of one kind are not all alike."""
+        return speech is not self._own and error.upstream_status in (404, 405)
 
     async def complete(self, call: Call, model: str) -> Answer:
-        wire, reach = self._speech(call)
+        speech = self._speech(call)
+        try:
+            return await self._complete(speech, call, model)
+        except Refused as error:
+            if not self._is_lacking(speech, error):
+                raise
+        answer = await self._complete(self._own, call, model)
+        self._lacks.add(speech.dialect.name)
+        return answer
+
+    async def _complete(self, speech: Speech, call: Call, model: str) -> Answer:
+        wire, reach = speech
         body = fitted(wire, call, model, False)
         url = reach.url("chat", model)
         sent = await _headers(wire, reach, call, url, body)
@@ -123,7 +143,22 @@ class Remote:
         return answer
 
     async def stream(self, call: Call, model: str) -> AsyncIterator[Chunk]:
-        wire, reach = self._speech(call)
+        speech = self._speech(call)
+        try:
+            async with aclosing(self._stream(speech, call, model)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        except Refused as error:
+            if not self._is_lacking(speech, error):
+                raise
+        async with aclosing(self._stream(self._own, call, model)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        self._lacks.add(speech.dialect.name)
+
+    async def _stream(self, speech: Speech, call: Call, model: str) -> AsyncGenerator[Chunk]:
+        wire, reach = speech
         body = fitted(wire, call, model, True)
         url = reach.url("stream", model)
         sent = await _headers(wire, reach, call, url, body)
@@ -206,7 +241,7 @@ class Remote:
         return headers.get("content-type", "application/json"), data
 
     async def resource(self, method: str, verb: str, id: str, suffix: str = "", body: bytes = b"") -> Any:
-        """Something that the provider keeps under an id (a video, a batch, a file): (status, headers, body). Raises as `complete`."""
+        """Something the provider keeps under an id (a video, a batch, a file): (status, headers, body). Raises as `complete`."""
         address, _, query = self._reach.url(verb).partition("?")
         more, _, own = suffix.partition("?")
         asked = "&".join(part for part in (query, own) if part)
