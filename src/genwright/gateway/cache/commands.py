@@ -33,9 +33,7 @@ def set_rule(
     share: Annotated[str, typer.Option(help="Who shares answers: key, user, team or project.")] = _UNSET,
     ttl: Annotated[int, typer.Option(help="Seconds an answer is kept.")] = _UNSET,
     target: Annotated[float, typer.Option(help="Largest share of semantic hits that may be wrong.")] = _UNSET,
-    threshold: Annotated[
-        float, typer.Option(help="Probability from which one is served; 0 fits it to the target.")
-    ] = _UNSET,
+    threshold: Annotated[float, typer.Option(help="Probability from which one is served; 0 fits it to the target.")] = _UNSET,
     sample: Annotated[float, typer.Option(help="Share of semantic hits judged in the background.")] = _UNSET,
     judge: Annotated[str, typer.Option(help="Model that judges; empty compares with a fresh answer.")] = _UNSET,
     sampled: Annotated[bool, typer.Option(help="Also calls with a temperature above 0.")] = _UNSET,

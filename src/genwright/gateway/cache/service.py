@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -58,6 +59,7 @@ class Cache:
         self._shelves = Shelves(self._database)
         self.judge = Judge(self._database, self._rules)
         self._keeping: set[asyncio.Task[None]] = set()
+        self._writing: set[Future[None]] = set()
         self._kept: dict[Scope, int] = {}
 
     # -- on a call's way
@@ -123,7 +125,9 @@ class Cache:
             notes.about.target, notes.about.trace, notes.actor.id, *texts, 1.0 if probability is None else probability,
             entry.nano_usd, max(0, entry.duration_ns - (clock.perf_ns() - notes.began_ns)), "", "", 0,
         )  # fmt: skip
-        self._database.submit(store.add_hit, hit).add_done_callback(_tell)
+        future = self._database.submit(store.add_hit, hit)
+        self._writing.add(future)
+        future.add_done_callback(self._written)
         if probability is not None:
             self.judge.later(notes.rule, hit, call, content.answer)
         age_s = (now_ns - entry.created_ns) / 1e9
@@ -172,10 +176,18 @@ class Cache:
         if room is not None and ids:
             room.remove(ids)
 
+    def _written(self, future: Future[None]) -> None:
+        """Runs in the writer's thread."""
+        self._writing.discard(future)
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            log.error("A cache hit was not written down: %s", error)
+
     async def flush(self) -> None:
-        """Return when all answers are kept."""
+        """Return when all answers are kept and all hits written down."""
         while self._keeping:
             await asyncio.gather(*self._keeping, return_exceptions=True)
+        await asyncio.gather(*(asyncio.wrap_future(future) for future in list(self._writing)), return_exceptions=True)
 
     async def close(self) -> None:
         """The same; judgements under way are given up."""
@@ -282,9 +294,3 @@ def _packed(id: str, question: Question) -> store.Read:
     from genwright.gateway.cache.candidates import packed
 
     return packed(id, question)
-
-
-def _tell(future: Any) -> None:
-    error = None if future.cancelled() else future.exception()
-    if error is not None:
-        log.error("A cache hit was not written down: %s", error)
