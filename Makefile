@@ -31,7 +31,8 @@ test: setup  ## All tests; DB=postgres runs them on PostgreSQL (Chromium and Pos
 	@sh tools/test_needs.sh
 	@$(if $(filter postgres,$(DB)),$(BIN)/python tests/postgres.py run) $(BIN)/python -m pytest $(or $(FOLDERS),tests) -n 2 --dist loadfile $(ARGS)
 
-test-newest: setup  ## The tests that need no browser on the newest Python found
+test-newest: setup  ## The tests on PostgreSQL with the newest Python found
+	@sh tools/test_needs.sh
 	@sh tools/newest_python.sh $(ARGS)
 
 check: setup  ## Lint, types and house tests
