@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -124,6 +125,69 @@ def test_a_cascade_escalates_a_weak_answer_and_only_that(house, provider, put, c
     assert (answer.model, answer.choices[0].message.content) == ("strong", "It is Mars.")
     (escalation,) = route_span(house, trace_id)["attributes"]["genwright.escalations"]
     assert "refusal" in escalation["why"]
+
+
+def test_a_judge_model_decides_and_its_calls_are_in_the_trace(house, provider, put, client):
+    checks = [{"check": "judge", "model": model("judge"), "least": 7}]
+    put("judged", {"type": "cascade", "steps": [{"node": model("judged-1"), "checks": checks}, {"node": model("judged-2")}]})
+    provider.script([Reply("9"), Reply("3")], model="judge")
+    assert client.chat.completions.create(model="route/judged", messages=SAY).model == "judged-1"
+    answer, trace_id = traced(client, "route/judged")
+    assert answer.model == "judged-2"
+    rows = until(lambda: len(found := house.get("/api/gateway/attempts", trace_id=trace_id)["items"]) == 3 and found)
+    assert [row["model"] for row in rows] == ["judged-1", "judge", "judged-2"]
+    assert "Which planet is red?" in json.dumps([call.body for call in provider.calls if call.model == "judge"])
+
+
+def test_a_prompt_too_long_and_a_content_policy_have_their_own_models(provider, put, ask):
+    put("special", fallback("short", "other", context_length=model("long"), content_policy=model("lenient")))
+    provider.script(
+        [
+            Fault.status(
+                400, "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
+            ),
+            Fault.status(400, "Your request was rejected as a result of our safety system."),
+            Fault.status(400, "temperature must be at most 2"),
+        ],
+        model="short",
+    )
+    assert [ask("route/special").model for _ in range(2)] == ["long", "lenient"]
+    with pytest.raises(openai.BadRequestError, match="temperature"):
+        ask("route/special")
+
+
+def test_calls_of_a_session_stay_with_a_model_and_go_on_elsewhere_when_it_fails(provider, put, ask):
+    put("sticky", {"type": "sticky", "by": "session", "arms": [{"node": model(f"sticky-{number}")} for number in range(3)]})
+    seen = {}
+    for number in range(12):
+        headers = {"x-genwright-session": f"s{number}"}
+        seen[number] = ask("route/sticky", extra_headers=headers).model
+        assert ask("route/sticky", extra_headers=headers).model == seen[number]
+    assert len(set(seen.values())) >= 2
+    provider.always(Fault.status(503), model=seen[0])
+    moved = {number: ask("route/sticky", extra_headers={"x-genwright-session": f"s{number}"}).model for number in seen}
+    assert seen[0] not in moved.values()
+    assert all(moved[number] == seen[number] for number in seen if seen[number] != seen[0])
+
+
+def test_the_quicker_and_the_less_busy_model_is_taken(provider, put, ask):
+    put("quick", {"type": "least_latency", "nodes": [model("slow"), model("quick")], "explore": 0})
+    provider.always(Reply("late", fault=Fault.slow(0.05)), model="slow")
+    taken = [ask("route/quick").model for _ in range(16)]
+    assert taken[:10].count("slow") == 5  # until both are known
+    assert set(taken[10:]) == {"quick"}
+    put("busy", {"type": "least_busy", "arms": [{"node": model("busy-1")}, {"node": model("busy-2")}]})
+    provider.always(Reply("slowly", fault=Fault.slow(0.6)), model="busy-1")
+    with ThreadPoolExecutor(4) as pool:
+        counted = Counter(answer.model for answer in pool.map(lambda _: ask("route/busy"), range(24)))
+    assert counted["busy-2"] >= 15
+
+
+def test_weights_share_the_traffic(provider, put, ask):
+    put("weighted", {"type": "weighted", "arms": [{"node": model("w-9"), "weight": 9}, {"node": model("w-1")}]})
+    counted = Counter(ask("route/weighted").model for _ in range(80))
+    assert counted["w-9"] > 55
+    assert set(counted) <= {"w-9", "w-1"}
 
 
 def test_the_breaker_opens_and_recovers_and_health_says_so(house, provider, put, ask):
