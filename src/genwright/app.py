@@ -23,6 +23,7 @@ from genwright.blobs import Blobs
 from genwright.datasets.service import Datasets
 from genwright.errors import Error, Forbidden, Invalid, TooLarge, Unauthenticated, Unavailable
 from genwright.evals.service import Evals
+from genwright.gateway.catalogue.canary import Canaries
 from genwright.gateway.learned.service import Learned
 from genwright.gateway.media.service import Media
 from genwright.gateway.service import Gateway, operator_hosts
@@ -78,6 +79,7 @@ class House:
             self.databases, self.http, self.registry, self.tracing, self.guardrails, self.access, self.secrets, settings
         )
         self.gateway.media = Media(self.gateway, registry_db, self.blobs, Blobs(home / "files"), self.jobs, self.access)
+        self.gateway.canaries = Canaries(self.gateway, self.jobs, self.access)
         self.gateway.learned = Learned(self.gateway, self.databases, self.tracing, self.blobs, self.jobs, self.access)
         self.retrieval = Retrieval(registry_db, self.registry, self.tracing, self.gateway, self.blobs, self.jobs, settings)
         self.agents = Agents(self.registry, self.tracing, self.prompts, self.guardrails, self.gateway, self.retrieval)

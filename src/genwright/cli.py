@@ -30,6 +30,7 @@ GROUPS = {
     "policies": ("guardrails", "app"),
     "import": ("gateway.files", "imports"),
     "providers": ("gateway", "app"),
+    "models": ("gateway.catalogue", "models"),
     "routes": ("gateway.routing", "routes"),
     "aliases": ("gateway.routing", "aliases"),
     "router": ("gateway.learned", "router"),

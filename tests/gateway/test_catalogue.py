@@ -6,10 +6,11 @@ import pytest
 
 from genwright.access.types import Actor
 from genwright.errors import Forbidden, Invalid, Missing
-from genwright.gateway.catalogue import cards
-from genwright.gateway.catalogue.types import ModelCard
+from genwright.gateway.catalogue import canary, cards
+from genwright.gateway.catalogue.types import CanaryAnswer, CanaryRun, ModelCard
 from genwright.gateway.types import Call
 from genwright.messages import user
+from genwright.testing.provider import Fault, Reply
 
 
 @pytest.fixture
@@ -103,3 +104,52 @@ def test_a_rule_refuses_models_before_they_are_called(served, provider, catalogu
 def test_wrong_rules_are_refused(served, catalogue, wrong):
     with pytest.raises(Invalid):
         served.run(catalogue.put_rule(served.admin, "x", wrong))
+
+
+# -- canaries
+
+
+def script(provider, words: str, model: str = "test-model") -> None:
+    provider.always(Reply(words), model=model)
+
+
+def test_a_model_that_stays_the_same_and_one_that_changed_silently(served, provider, catalogue):
+    gateway = served.house.gateway
+    script(provider, "the sea is wide and calm today", "steady")
+    first = served.run(canary.run(gateway, served.admin, "test/steady"))
+    assert (first.verdict, first.similarity, len(first.answers)) == ("first", None, len(canary.prompts()))
+    assert first.fingerprint == {"model": "steady"}
+    script(provider, "the sea is wide and calm now", "steady")
+    same = served.run(canary.run(gateway, served.admin, "test/steady"))
+    assert same.verdict == "same"
+    assert 0.6 < same.similarity < 1
+    asked = next(call.body for call in provider.calls if call.model == "steady")
+    assert (asked["temperature"], asked["max_tokens"]) == (0, 200)
+    script(provider, "I cannot help with that", "steady")
+    changed = served.run(canary.run(gateway, served.admin, "test/steady"))
+    assert (changed.verdict, changed.similarity) == ("changed", 0)
+    assert "alike by 0.00 only" in changed.why
+    script(provider, "", "steady")
+    provider.always(Fault.status(500, "down"), model="steady")
+    failed = served.run(canary.run(gateway, served.admin, "test/steady"))
+    assert failed.verdict == "failed"
+    script(provider, "I cannot help with that", "steady")
+    assert served.run(canary.run(gateway, served.admin, "test/steady")).verdict == "same"
+    kept = served.run(catalogue.runs(served.admin, "test/steady"))
+    assert [run.verdict for run in kept] == ["same", "failed", "changed", "same", "first"]
+    assert kept[-1] == first
+
+
+def test_another_fingerprint_is_a_change(served):
+    run = CanaryRun("c", "p", "m", 0, "x", {"model": "gpt-1", "system_fingerprint": "fp_a"}, [], None, "same")
+    answers = [CanaryAnswer("a", "t", "d", 1.0)]
+    assert canary._verdict(run, {"model": "gpt-1", "system_fingerprint": "fp_b"}, answers) == (
+        "changed", "system_fingerprint was fp_a and is fp_b",
+    )  # fmt: skip
+    assert canary._verdict(run, {"model": "gpt-1"}, answers) == ("same", "")
+
+
+def test_likeness():
+    assert canary.similarity("a b c", "a b c") == 1
+    assert canary.similarity("", "a") == canary.similarity("x y", "a b") == 0
+    assert 0 < canary.similarity("one two three", "one two four") < 1

@@ -45,6 +45,46 @@ async def test_models_are_found_by_words(site):
     assert "No model is called that" in await site.get("/gateway/models", q=PLANTED)
 
 
+async def test_a_models_card_is_shown_and_completed(site):
+    html = await site.get("/gateway/models/card", model="local/extractive")
+    assert "Apache-2.0" in html
+    assert "not known" in html
+    answer = await site.post("/gateway/models/card?model=local/extractive", field="note", value=PLANTED)
+    assert PLANTED not in answer.text
+    assert ">this project<" in answer.text
+    answer = await site.post("/gateway/models/card?model=local/extractive", 422, field="context", value="many")
+    assert "Nothing was stored" in answer.text
+    await site.post("/gateway/models/card?model=local/extractive", field="note", value="")
+    assert ">this project<" not in await site.get("/gateway/models/card", model="local/extractive")
+    await site.get("/gateway/models/card", 404, model="nobody/x")
+
+
+async def test_rules_on_models(site):
+    answer = await site.post("/gateway/models/rules", name="eu", models="test/*", condition='{"area": "eu"}')
+    assert "area = eu" in answer.text
+    assert "area = eu" in await site.get("/gateway/models")
+    for wrong in ("{", '{"colour": "red"}'):
+        answer = await site.post("/gateway/models/rules", 422, name="x", condition=wrong)
+        assert "Nothing was stored" in answer.text
+    answer = await site.post("/gateway/models/rules/eu/remove")
+    assert "area = eu" not in answer.text
+
+
+async def test_everything_is_tried_from_the_page(site):
+    answer = await site.post("/gateway/local/test?whole=true")
+    assert "embeddings" in answer.text
+    assert "384 numbers a text" in answer.text
+
+
+async def test_a_canary_run_is_shown(site):
+    from genwright.gateway.catalogue import canary
+
+    await canary.run(site.house.gateway, site.actor, "local/extractive")
+    html = await site.get("/gateway/models/card", model="local/extractive")
+    assert "first" in html
+    assert "arithmetic" in html
+
+
 async def test_readers_change_nothing(site):
     viewer = await site.as_role("viewer")
     assert "api_key" not in await viewer.get("/gateway")

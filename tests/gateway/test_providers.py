@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import pytest
 
 from genwright.access.types import Actor
-from genwright.errors import Forbidden, Invalid, Missing
+from genwright.errors import Forbidden, Invalid, Missing, Upstream, UpstreamAuth, UpstreamRefused
 from genwright.gateway import store
 from genwright.gateway.providers import table
 from genwright.gateway.service import collect
@@ -211,3 +212,169 @@ def test_keys_in_the_address_are_not_logged(served, openai_client, caplog):
     with caplog.at_level(logging.DEBUG), pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(served.origin + "/v1/models?key=gw_topsecret")
     assert "gw_topsecret" not in caplog.text
+
+
+# -- clouds: credentials that sign or fetch tokens
+
+
+def make_account(token_uri: str) -> str:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {"type": "service_account", "project_id": "my-project", "private_key_id": "kid1", "private_key": pem,
+               "client_email": "bot@my-project.iam.gserviceaccount.com", "token_uri": token_uri, "client_id": "1"}  # fmt: skip
+    return json.dumps(account, indent=2)
+
+
+@pytest.fixture(scope="module")
+def account(provider):
+    return make_account(provider.origin + "/token")
+
+
+def test_vertex_by_a_service_account(served, provider, account):
+    """The JSON as Google gives it; a signed JWT is exchanged once for many calls; nothing of it is shown."""
+    import base64
+
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    gateway = served.house.gateway
+    address = provider.origin + "/v1/projects/my-project/locations/us-central1/publishers/google"
+    added = served.run(gateway.add_provider(served.admin, "vx", "vertex", address, account))
+    assert added.has_key
+    provider.script([Reply("hello")])
+    for _ in range(3):
+        served.run(gateway.complete(served.admin, Call("vx/gemini-2.5-flash", [user("x")])))
+    tokens = [call for call in provider.calls if call.path == "/token"]
+    chats = [call for call in provider.calls if call.path.endswith(":generateContent")]
+    assert (len(tokens), len(chats)) == (1, 3)
+    assert {call.headers["authorization"] for call in chats} == {f"Bearer scripted-token-{tokens[0].id}"}
+    form = dict(pair.split("=") for pair in tokens[0].body.split("&"))
+    assert form["grant_type"] == "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer"
+    head, claims, signature = form["assertion"].split(".")
+    unpadded = lambda text: base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))  # noqa: E731
+    public = load_pem_private_key(json.loads(account)["private_key"].encode(), None).public_key()
+    public.verify(unpadded(signature), f"{head}.{claims}".encode(), PKCS1v15(), SHA256())
+    read = json.loads(unpadded(claims))
+    assert (read["iss"], read["aud"]) == ("bot@my-project.iam.gserviceaccount.com", provider.origin + "/token")
+    assert read["exp"] - read["iat"] == 3600
+    vectors, usage = served.run(gateway.embed(served.admin, "vx/gemini-embedding-001", ["a b", "c"]))
+    assert (vectors.shape, usage.input_tokens) == ((2, 64), 3)
+    shown = repr(served.run(gateway.list_providers(served.admin)))
+    assert "PRIVATE KEY" not in shown
+    moved = served.run(gateway.add_provider(served.admin, "vx", "vertex", address + "x"))
+    assert not moved.has_key
+    served.run(gateway.remove_provider(served.admin, "vx"))
+
+
+def test_a_service_account_that_google_refuses(served, provider, account):
+    """Google's refusal names the account, never the key."""
+    gateway = served.house.gateway
+    broken = json.dumps({**json.loads(account), "token_uri": provider.origin + "/v1/nothing"})
+    served.run(gateway.add_provider(served.admin, "vx", "vertex", provider.origin + "/v1beta", broken))
+    with pytest.raises(Upstream) as refused:
+        served.run(gateway.complete(served.admin, Call("vx/g", [user("x")])))
+    assert "PRIVATE" not in repr(refused.value.as_dict())
+    served.run(gateway.remove_provider(served.admin, "vx"))
+    for wrong in ('{"type": "service_account"}', "{", json.dumps({**json.loads(account), "private_key": "nonsense-secret"})):
+        with pytest.raises(Invalid) as invalid:
+            served.run(gateway.add_provider(served.admin, "vx", "vertex", provider.origin, wrong))
+        assert "nonsense-secret" not in repr(invalid.value.as_dict())
+
+
+def test_addresses_of_clouds_are_filled_in(served, account):
+    add, scope = served.house.gateway.add_provider, served.admin
+    added = served.run(add(scope, "vx", "vertex", "", account, "europe-west4"))
+    assert added.base_url == (
+        "https://europe-west4-aiplatform.googleapis.com/v1/projects/my-project/locations/europe-west4/publishers/google"
+    )
+    assert served.run(add(scope, "vx", "vertex")).has_key
+    served.run(served.house.gateway.remove_provider(scope, "vx"))
+    pair = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    rock = served.run(add(scope, "rock2", "bedrock", "", pair, "eu-west-1"))
+    assert rock.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    assert not served.run(add(scope, "rock2", "bedrock", "", "", "eu-west-3")).has_key
+    served.run(served.house.gateway.remove_provider(scope, "rock2"))
+    for region in ("eu west", "https://x", "a/../b"):
+        with pytest.raises(Invalid, match="region"):
+            served.run(add(scope, "rock2", "bedrock", "", "", region))
+
+
+def test_bedrock_signs_every_request_and_takes_a_plain_key_too(served, provider):
+    gateway = served.house.gateway
+    secret = '{"access_key_id": "AKIDEXAMPLE", "secret_access_key": "sk-upstream", "session_token": "tok"}'
+    for key in (secret, "sk-upstream"):
+        served.run(gateway.add_provider(served.admin, "rock2", "bedrock", provider.origin, key))
+        provider.script([Reply("plain"), Reply("a stream")])
+        model = "rock2/us.anthropic.claude-v1:0"
+        assert served.run(gateway.complete(served.admin, Call(model, [user("x")]))).message.text == "plain"
+        answer = served.run(collect(gateway.stream(served.admin, Call(model, [user("x")]))))
+        assert (answer.message.text, answer.finish_reason) == ("a stream", "stop")
+        assert provider.calls[-1].raw_path == "/model/us.anthropic.claude-v1%3A0/converse-stream"
+    wrong = secret.replace("sk-upstream", "sk-wrong")
+    served.run(gateway.add_provider(served.admin, "rock2", "bedrock", provider.origin, wrong))
+    with pytest.raises(UpstreamAuth):
+        served.run(gateway.complete(served.admin, Call("rock2/m", [user("x")])))
+    served.run(gateway.remove_provider(served.admin, "rock2"))
+
+
+def test_azure_by_deployment(served, provider):
+    """The dated API: one path a deployment, api-version in the query, the key in api-key; all of it data of the row."""
+    gateway, address = served.house.gateway, provider.origin + "/openai?api-version=2025-04-01-preview"
+    served.run(gateway.add_provider(served.admin, "az", "azure-deployments", address, "sk-upstream"))
+    with pytest.raises(UpstreamRefused):  # the scripted provider knows no such path; what counts is what it was asked
+        served.run(gateway.complete(served.admin, Call("az/my gpt", [user("x")])))
+    call = provider.calls[-1]
+    assert (call.raw_path, call.query) == ("/openai/deployments/my%20gpt/chat/completions", "api-version=2025-04-01-preview")
+    assert call.headers["api-key"] == "sk-upstream"
+    assert "authorization" not in call.headers
+    served.run(gateway.remove_provider(served.admin, "az"))
+
+
+def test_peculiarities_are_data():
+    capped = table.DIALECTS.make("openai", **table.row("cohere").options)
+    body = json.loads(capped.request(Call("m", [user("x")], {"max_completion_tokens": 5}), "command-a", True))
+    assert body["max_tokens"] == 5
+    assert "max_completion_tokens" not in body
+    assert "stream_options" not in body
+
+
+def test_clouds_of_the_environment(tmp_path, account):
+    (tmp_path / "sa.json").write_text(account)
+    found = table.from_environment({
+        "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-north-1",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "sa.json"), "GOOGLE_CLOUD_LOCATION": "global",
+        "AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com/",
+    })  # fmt: skip
+    key = '{"access_key_id":"AKID","secret_access_key":"s"}'
+    assert found["bedrock"] == ("https://bedrock-runtime.eu-north-1.amazonaws.com", key)
+    assert found["vertex"][0].startswith("https://aiplatform.googleapis.com/v1/projects/my-project/locations/global/")
+    assert found["azure"] == ("https://r.openai.azure.com/openai/v1", "k")
+    assert "AZURE_OPENAI_ENDPOINT" not in found
+
+
+def test_everything_is_tried(served, provider):
+    from genwright.testing.provider import ToolCall
+
+    gateway = served.house.gateway
+    call = ToolCall("get_weather", {"city": "Rome"})
+    provider.script([Reply("OK"), Reply("1 2 3 4 5"), Reply("", tool_calls=(call,)), Reply('{"capital": "Paris"}')])
+    test = served.run(gateway.test_provider(served.admin, "test", False, embeddings="e"))
+    assert {check.name: check.outcome for check in test.checks} == dict.fromkeys(
+        ("models", "chat", "stream", "tools", "json", "embeddings"), "works"
+    )
+    assert test.ok
+    said = {check.name: check.said for check in test.checks}
+    assert (said["chat"], said["json"], said["embeddings"]) == ("OK", "capital = Paris", "64 numbers a text")
+    provider.script([Reply("OK"), Fault.status(500, "boom"), Reply("no tools here"), Reply("no JSON here")])
+    test = served.run(gateway.test_provider(served.admin, "test", False))
+    outcomes = {check.name: (check.outcome, check.error) for check in test.checks}
+    assert not test.ok
+    assert outcomes["chat"][0] == "works"
+    assert "boom" in outcomes["stream"][1]
+    assert "no tools here" in outcomes["tools"][1]
+    assert "no JSON here" in outcomes["json"][1]
+    assert outcomes["embeddings"][0] == "skipped"

@@ -129,6 +129,19 @@ class Directory:
                 found += [Model(f"{provider.name}/{name}", provider.name, "embeddings") for name in row.embeddings]
         return found
 
+    async def usual(self, scope: Scope, name: str, listed: list[str]) -> tuple[str, str]:
+        """(chat model, embeddings model) to try a provider with: what its row names and it has, else the first it lists."""
+        if name == "local":
+            return "extractive", "minilm"
+        provider = next(one for one in await self.providers(scope) if one.name == name)
+        row = table.row(provider.kind)
+        vectors = [model for model in listed if "embed" in model.lower()]
+        chats = [model for model in listed if model not in vectors]
+        known = [model for model in row.models if model in listed]
+        known_vectors = [model for model in row.embeddings if model in listed]
+        chat = next(iter([*known, *chats, *([] if listed else row.models)]), "")
+        return chat, next(iter([*known_vectors, *vectors, *([] if listed else row.embeddings)]), "")
+
     # -- changes
 
     async def add(self, actor: Actor, name: str, kind: str, base_url: str, api_key: str, region: str = "") -> Provider:

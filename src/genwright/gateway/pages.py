@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from genwright.access.service import needs
 from genwright.access.types import Actor
 from genwright.errors import Error
-from genwright.gateway.media import pages as batches
+from genwright.gateway.cache import pages as cache
+from genwright.gateway.catalogue import pages as catalogue
 from genwright.gateway.learned import pages as learned
 from genwright.gateway.money import pages as limits
 from genwright.gateway.reports import live_pages, price_pages
@@ -18,9 +19,6 @@ from genwright.gateway.routing import pages as routing
 from genwright.web.forms import address, go, read_form
 
 router = APIRouter(prefix="/w/{workspace}/gateway", include_in_schema=False)
-
-SHOWN = 300
-"""Models listed at once; more are found by searching."""
 
 
 @router.get("")
@@ -36,7 +34,12 @@ async def add(request: Request, actor: Actor = Depends(needs("admin"))) -> Respo
     key = form.pop("api_key", "")
     try:
         added = await request.app.state.gateway.add_provider(
-            actor, form.get("name", "").strip(), form.get("kind", ""), form.get("base_url", "").strip(), key.strip()
+            actor,
+            form.get("name", "").strip(),
+            form.get("kind", ""),
+            form.get("base_url", "").strip(),
+            key.strip(),
+            form.get("region", "").strip(),
         )
     except Error as problem:
         return await _providers(request, actor, block="list", form=form, error=problem.message)
@@ -45,9 +48,9 @@ async def add(request: Request, actor: Actor = Depends(needs("admin"))) -> Respo
 
 
 @router.post("/{name}/test")
-async def try_provider(request: Request, name: str, actor: Actor = Depends(needs("write"))) -> Response:
-    """Ask the provider for its models; the outcome as a part of the list."""
-    outcome = await request.app.state.gateway.test_provider(actor, name)
+async def try_provider(request: Request, name: str, whole: bool = False, actor: Actor = Depends(needs("write"))) -> Response:
+    """Ask the provider for its models, or try everything; the outcome as a part of the list."""
+    outcome = await request.app.state.gateway.test_provider(actor, name, quick=not whole)
     return request.app.state.pages.render(request, "gateway/test.html", outcome=outcome)
 
 
@@ -57,14 +60,6 @@ async def remove(request: Request, name: str, actor: Actor = Depends(needs("admi
     await request.app.state.gateway.remove_provider(actor, name)
     response = await _providers(request, actor, block="list")
     return request.app.state.pages.toast(response, f"Removed: {name}. Its key is erased.")
-
-
-@router.get("/models")
-async def models(request: Request, q: str = "", actor: Actor = Depends(needs("read"))) -> Response:
-    """Everything that can be called by name."""
-    words = q.lower().split()
-    found = [model for model in await request.app.state.gateway.models(actor) if all(word in model.id.lower() for word in words)]
-    return request.app.state.pages.render(request, "gateway/models.html", q=q, items=found[:SHOWN], total=len(found))
 
 
 @router.get("/usage")
@@ -92,5 +87,5 @@ async def _providers(
     )
 
 
-for part in (routing, learned, reports, limits, price_pages, live_pages):
+for part in (catalogue, routing, learned, reports, limits, price_pages, live_pages, cache):
     router.routes.extend(part.router.routes)

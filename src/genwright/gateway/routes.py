@@ -7,6 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from genwright.access.service import needs
 from genwright.access.types import Actor
+from genwright.gateway.cache import routes as cache
+from genwright.gateway.catalogue import routes as catalogue
 from genwright.gateway.learned import routes as learned
 from genwright.gateway.media import routes as media
 from genwright.gateway.money import routes as money
@@ -24,6 +26,16 @@ class AddProvider(msgspec.Struct, frozen=True):
     kind: str = ""
     base_url: str = ""
     api_key: str = ""
+    region: str = ""
+    """Of a cloud whose address holds it (bedrock, vertex), where base_url is left out."""
+
+
+class TryProvider(msgspec.Struct, frozen=True):
+    """`quick`: only the list of models. `model`, `embeddings`: what to call; else the first it is known for."""
+
+    quick: bool = False
+    model: str = ""
+    embeddings: str = ""
 
 
 @router.get("/providers", operation_id="gateway.list_providers")
@@ -36,7 +48,7 @@ async def list_providers(request: Request, actor: Actor = Depends(needs("read"))
 async def add_provider(request: Request, actor: Actor = Depends(needs("admin"))) -> Response:
     """Store a provider, or change one. Another address without a new key voids the stored key."""
     body = await read_body(request, AddProvider)
-    added = await request.app.state.gateway.add_provider(actor, body.name, body.kind, body.base_url, body.api_key)
+    added = await request.app.state.gateway.add_provider(actor, body.name, body.kind, body.base_url, body.api_key, body.region)
     return reply(added, 201)
 
 
@@ -47,10 +59,16 @@ async def remove_provider(request: Request, name: str, actor: Actor = Depends(ne
     return reply({"removed": name})
 
 
-@router.post("/providers/{name}/test", operation_id="gateway.test_provider")
+@router.post(
+    "/providers/{name}/test",
+    operation_id="gateway.test_provider",
+    openapi_extra={"fields": list(TryProvider.__struct_fields__)},
+)
 async def try_provider(request: Request, name: str, actor: Actor = Depends(needs("write"))) -> Response:
-    """Ask a provider for its models; its failure is the result."""
-    return reply(await request.app.state.gateway.test_provider(actor, name))
+    """What works there: models, chat, stream, tools, JSON, embeddings, each with its time and error; failures are the result."""
+    body = await read_body(request, TryProvider)
+    gateway = request.app.state.gateway
+    return reply(await gateway.test_provider(actor, name, body.quick, body.model, body.embeddings))
 
 
 @router.get("/kinds", operation_id="gateway.kinds")
@@ -77,8 +95,10 @@ async def attempts(request: Request, trace_id: str, actor: Actor = Depends(needs
     return reply({"items": await request.app.state.gateway.attempts(actor, trace_id), "next": None})
 
 
+router.routes.extend(catalogue.router.routes)
 router.routes.extend(reports.router.routes)
 router.routes.extend(routing.router.routes)
 router.routes.extend(money.router.routes)
 router.routes.extend(media.router.routes)
 router.routes.extend(learned.router.routes)
+router.routes.extend(cache.router.routes)

@@ -21,7 +21,8 @@ from genwright.gateway.cache.service import Cache
 from genwright.gateway.catalogue.service import Catalogue
 from genwright.gateway.directory import Directory
 from genwright.gateway.flow import Flow, Parts, names
-from genwright.gateway.money import store
+from genwright.gateway.money import charge, store
+from genwright.gateway.money.charge import Cost
 from genwright.gateway.money.desk import Desk
 from genwright.gateway.money.limits import Limits
 from genwright.gateway.money.types import LedgerRow, UsageLine
@@ -35,12 +36,13 @@ from genwright.gateway.reports.service import Reports
 from genwright.gateway.responses.service import Responses
 from genwright.gateway.routing.health import Health
 from genwright.gateway.routing.router import Router
-from genwright.gateway.types import Answer, Call, Chunk, Model, Provider, ProviderKind, ProviderTest
+from genwright.gateway.types import Answer, Call, Check, Chunk, Model, Provider, ProviderKind, ProviderTest
 from genwright.prices import Usage
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from genwright.gateway.catalogue.canary import Canaries
     from genwright.gateway.learned.service import Learned
     from genwright.gateway.media.service import Media
 
@@ -72,7 +74,7 @@ class Gateway:
         self.router.means.ask = self.complete
         self.catalogue = Catalogue(databases["registry"], self._directory, self.prices.book)
         self._directory.changed = self.catalogue.forget
-        self.router.means.catalogue = self.catalogue.fields
+        self.router.means.catalogue, self.router.means.prepare = self.catalogue.fields, self.catalogue.load
         self.cache.judge.ask = self.complete
         self.flow = Flow(
             Parts(self._directory, tracing, guardrails, self.money, self.cache, self.router, self.health, self.catalogue)
@@ -80,6 +82,8 @@ class Gateway:
         self.responses = Responses(databases["registry"], self, settings)
         self.media: Media | None = None
         """Images, audio, rerank, files, batches, videos: set where there are blobs and jobs."""
+        self.canaries: Canaries | None = None
+        """Whether models are still what they were: likewise."""
         self.learned: Learned | None = None
         """Fitting and points of learned routes: likewise."""
         self.targets: dict[str, Target] = {}
@@ -155,10 +159,12 @@ class Gateway:
 
     # -- providers
 
-    async def add_provider(self, actor: Actor, name: str, kind: str = "", base_url: str = "", api_key: str = "") -> Provider:
+    async def add_provider(
+        self, actor: Actor, name: str, kind: str = "", base_url: str = "", api_key: str = "", region: str = ""
+    ) -> Provider:
         """Store a provider or change one; see Directory.add."""
         actor.need("admin")
-        added = await self._directory.add(actor, name, kind, base_url, api_key)
+        added = await self._directory.add(actor, name, kind, base_url, api_key, region)
         self.health.reset(actor.scope, name)
         return added
 
@@ -173,8 +179,13 @@ class Gateway:
         """Services known by name."""
         return [ProviderKind(name, row.base_url, row.key_env, row.url_env) for name, row in table.rows().items()]
 
-    async def test_provider(self, actor: Actor, name: str) -> ProviderTest:
-        """Ask a provider for its models. Its failure is the result, not an error; an unknown name is one."""
+    async def test_provider(
+        self, actor: Actor, name: str, quick: bool = True, model: str = "", embeddings: str = ""
+    ) -> ProviderTest:
+        """What works: its list of models and, unless `quick`, a tiny call of each kind. Failures are the result, not errors.
+
+        `model`, `embeddings`: what to call; else the first that the service is known for or lists.
+        """
         actor.need("write")
         endpoint = await self._directory.endpoint(actor.scope, name)
         start = clock.perf_ns()
@@ -182,7 +193,16 @@ class Gateway:
             models, problem = await endpoint.models(), ""
         except Error as error:
             models, problem = [], error.message
-        return ProviderTest(name, not problem, (clock.perf_ns() - start) / 1e6, models[:200], problem)
+        ms = (clock.perf_ns() - start) / 1e6
+        said = f"{len(models)} models" if not problem else ""
+        checks = [Check("models", "failed" if problem else "works", ms, "", said, problem)]
+        if not quick:
+            from genwright.gateway.providers import probe
+
+            chat, vectors = await self._directory.usual(actor.scope, name, models)
+            checks += await probe.probe(self, actor, name, model or chat, embeddings or vectors)
+        ok = all(check.outcome != "failed" for check in checks)
+        return ProviderTest(name, ok, ms, models[:200], problem, checks)
 
     async def endpoint(self, actor: Actor, provider: str) -> Endpoint:
         """The provider itself, for what is no call: asking after a video, fetching it."""
@@ -195,9 +215,12 @@ class Gateway:
         await self.flush()
         for row in await self._ledger_database.read(store.attempts_of, actor.scope, trace_id):
             if row.operation == operation and row.status == "ok" and row.nano_usd:
-                back = {name: -value for name, value in (row.units or {}).items()}
-                changes = {"id": row.id + "_back", "at_ns": clock.now_ns(), "status": "refunded", "nano_usd": -row.nano_usd}
-                self.money.book.book(msgspec.structs.replace(row, **changes, units=back or None))
+                await charge.refund(self.money, actor, row)
+
+    async def charge(self, actor: Actor, cost: Cost) -> LedgerRow:
+        """Book a cost of another kind than a model's call: training, GPU time, storage, labelling. It counts in budgets."""
+        actor.need("write")
+        return await charge.charge(self.money, actor, cost)
 
     async def usage(self, actor: Actor, since_ns: int = 0, until_ns: int = 0) -> list[UsageLine]:
         """Ledger sums by provider and model."""

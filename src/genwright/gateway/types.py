@@ -186,14 +186,30 @@ class ProviderKind(msgspec.Struct, frozen=True):
     url_env: str
 
 
+class Check(msgspec.Struct, frozen=True):
+    """One thing tried at a provider."""
+
+    name: str
+    """models, chat, stream, tools, json or embeddings."""
+    outcome: str
+    """works, failed or skipped."""
+    ms: float
+    model: str = ""
+    said: str = ""
+    """What came, shortened."""
+    error: str = ""
+    """Why it failed or was skipped."""
+
+
 class ProviderTest(msgspec.Struct, frozen=True):
-    """Outcome of asking a provider for its models."""
+    """What works at a provider. `ok`: nothing that was tried failed."""
 
     name: str
     ok: bool
     ms: float
     models: list[str] = []
     error: str = ""
+    checks: list[Check] = []
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -101,6 +101,16 @@ class Catalogue:
             if all(word in f"{provider}/{model}".lower() for word in words)
         ]
 
+    async def show(self, actor: Actor, model: str) -> ModelCard:
+        """The card of PROVIDER/MODEL. Raises Missing where there is no such provider."""
+        actor.need("read")
+        provider, name = _split(model)
+        known = await self.load(actor.scope)
+        if provider not in known.providers:
+            near = nearest(provider, list(known.providers)) or sorted(known.providers)
+            raise Missing(f"There is no provider '{provider[:60]}' here. Nearest: {', '.join(near)}.", param="model")
+        return self._card(known, provider, name)
+
     # -- the project's own entries
 
     async def set(self, actor: Actor, model: str, fields: dict[str, Any]) -> ModelCard:
@@ -177,7 +187,7 @@ class Catalogue:
         return await self._database.read(store.runs, actor.scope, provider, name, min(limit, 500))
 
     async def keep_run(self, scope: Scope, run: CanaryRun) -> None:
-        await self._database.write(store.put_run, scope, run)
+        await self._database.write(_keep_run, scope, run)
 
     async def last_run(self, scope: Scope, provider: str, model: str) -> CanaryRun | None:
         """The newest that has answers."""
@@ -244,3 +254,11 @@ def _remove_rule(connection: Connection, actor: Actor, name: str) -> bool:
     if done:
         audit.write(connection, actor.scope, actor.id, "model.rule.remove", f"rule:{name}", {})
     return done
+
+
+def _keep_run(connection: Connection, scope: Scope, run: CanaryRun) -> None:
+    store.put_run(connection, scope, run)
+    if run.verdict == "changed":
+        audit.write(
+            connection, scope, run.by, "model.changed", f"model:{run.provider}/{run.model}", {"run": run.id, "why": run.why}
+        )
