@@ -20,16 +20,17 @@ class _Loader(yaml.SafeLoader):
     """The safe loader, with fewer guesses and no key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        self.flatten_mapping(node)
-        found: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float, bool, type(None))):
                 raise yaml.constructor.ConstructorError(None, None, "a key is text or a number", key_node.start_mark)
-            if key in found and key_node.tag != "tag:yaml.org,2002:merge":
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands twice", key_node.start_mark)
-            found[key] = self.construct_object(value_node, deep=deep)
-        return found
+            seen.add(key)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -71,15 +72,16 @@ def read(text: str, name: str = "file") -> Any:
     """The plain data of a text. Raises Invalid with the line."""
     if len(text) > MAX_BYTES:
         raise Invalid(f"{name} is larger than {MAX_BYTES:,} bytes. Nothing was read.", code="bad_file")
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise Invalid(f"{name} cannot be read: {where}{getattr(error, 'problem', None) or error}.", code="bad_file") from error
-    finally:
-        loader.dispose()
 
 
 def write(data: Any) -> str:

@@ -249,3 +249,26 @@ async def test_old_calls_under_another_version_leave_the_ledger_alone(ledger, ac
     assert Sums.__struct_fields__ == hours.SUMS
     with pytest.raises(Missing):
         await reports.reprice(actor, 9, since)
+
+
+def test_hourly_sums_of_an_older_ledger_are_made_of_its_rows(tmp_path):
+    from genwright import migrate
+    from genwright.db import Database
+
+    database = Database("ledger", f"sqlite:///{tmp_path / 'x.sqlite'}")
+    migrate.migrate(database, "0002")
+    rows = some(200)
+    names = ", ".join(f'"{name}"' for name in LedgerRow.__struct_fields__)
+    with database.engine.connect() as connection:
+        for row in rows:
+            marks = ", ".join("?" * len(LedgerRow.__struct_fields__))
+            connection.exec_driver_sql(f"INSERT INTO gateway_attempts ({names}) VALUES ({marks})", posting.as_row(row))
+    migrate.migrate(database)
+    with database.engine.connect() as connection:
+        query = "SELECT model, sum(calls), sum(failed), sum(nano_usd), sum(unpriced), sum(estimated) FROM gateway_hours "
+        found = connection.exec_driver_sql(query + "WHERE workspace = 'default' AND project = 'default' GROUP BY model").all()
+    database.close()
+    sums = {key[0]: one for key, one in expected(rows, ("model",)).items()}
+    assert {row[0]: tuple(row[1:]) for row in found} == {
+        model: (one.calls, one.failed, one.nano_usd, one.unpriced, one.estimated) for model, one in sums.items()
+    }

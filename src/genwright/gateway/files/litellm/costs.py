@@ -32,9 +32,7 @@ def price_all(deployments: Iterable[Deployment], wanted: Wanted, notes: list[Not
         else:
             free = {"input": "0", "output": "0", "note": "not known: as LiteLLM counts it"}
             wanted.add("price", each.name, free, each.group)
-            text = (
-                f"no price of {each.name} is known: it counts as free, as in LiteLLM: genwright prices set {each.name} …"
-            )
+            text = f"no price of {each.name} is known: it counts as free, as in LiteLLM: genwright prices set {each.name} …"
             notes.append(Note("partly", f"model_list[{each.group}]", text))
 
 

@@ -92,7 +92,7 @@ class Deployments:
                 entry.note("not taken", "litellm_credential_name", f"there is no credential '{named}' in credential_list")
             for field, value in self.credentials.get(named, {}).items():
                 if not params.has(field):
-                    params._left[field] = value
+                    params.put(field, value)
         full = str(resolve(params.take("model", ""), self.environment) or "")
         prefix, model = _split(full, params.take("custom_llm_provider"))
         if full == "*":
@@ -113,6 +113,9 @@ class Deployments:
         if provider is None:
             _silence(entry, params, info)
             return None
+        for name in ("rpm", "tpm", "weight"):  # they may stand beside litellm_params, too
+            if entry.has(name) and not params.has(name):
+                params.put(name, entry.take(name))
         found = _deployment(group, provider, model, params, info)
         if any(letter in full for letter in "*"):
             entry.note("taken", "", f"all models of {provider}: clients write {provider}/MODEL")
@@ -124,7 +127,6 @@ class Deployments:
         for name in said()["information"]["names"]:
             info.take(name)
         info.rest()
-        entry.say("partly", {"tpm": "write it into litellm_params", "rpm": "write it into litellm_params"})
         entry.rest()
         return found
 
@@ -321,4 +323,4 @@ def _slug(text: str) -> str:
 def _silence(*parts: Part) -> None:
     """A deployment that is left out was said as a whole: its fields are not said once more."""
     for part in parts:
-        part._left.clear()
+        part.forget()

@@ -125,6 +125,8 @@ class Groups:
         if len(group) == 1:
             return self._model(group[0], retries=self._how.retries)
         nodes = [self._model(each) for each in group]
+        if all(node == nodes[0] for node in nodes):  # they differ in what is not taken over, e.g. tags
+            return self._model(group[0], retries=self._how.retries)
         if self._how.strategy == "latency-based-routing":
             return {"type": "least_latency", "nodes": nodes}
         weights = _weights(group)

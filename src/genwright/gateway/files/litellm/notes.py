@@ -47,6 +47,18 @@ class Part:
     def has(self, name: str) -> bool:
         return name in self._left
 
+    def put(self, name: str, value: Any) -> None:
+        """A value that stood elsewhere."""
+        self._left[name] = value
+
+    def names(self) -> list[str]:
+        """Fields not taken yet."""
+        return sorted(self._left)
+
+    def forget(self) -> None:
+        """What is left was said already, as a whole."""
+        self._left.clear()
+
     def part(self, name: str) -> Part:
         return Part(self.take(name), f"{self.where}.{name}" if self.where else name, self._notes)
 
@@ -64,7 +76,7 @@ class Part:
         """Whatever is left was not understood."""
         for name in sorted(self._left):
             self.note("not taken", name, text)
-        self._left.clear()
+        self.forget()
 
 
 def resolve(value: Any, environment: Mapping[str, str]) -> Any:

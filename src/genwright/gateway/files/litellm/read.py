@@ -121,7 +121,7 @@ def _budgets(router: Part, settings: Part, general: Part, wanted: Wanted) -> Non
         )
         general.note("taken", "global_max_parallel_requests", f"{limit} calls at once in this project")
     config = router.part("provider_budget_config")
-    for prefix in sorted(config._left):
+    for prefix in config.names():
         data = config.part(prefix)
         amount = data.take("budget_limit", data.take("max_budget"))
         duration = data.take("time_period", data.take("budget_duration"))
