@@ -381,6 +381,16 @@ def test_confidence_is_read_from_the_logprobs_and_asked_for():
     assert Walked(node, {"a/cheap": "no logprobs"}).asked == ["a/cheap", "a/strong"]
 
 
+def test_a_model_that_cannot_give_logprobs_is_asked_without():
+    checks = [{"check": "confidence", "missing": "accept"}]
+    node = {"type": "cascade", "steps": [{"node": "a/cheap", "checks": checks}, {"node": "a/strong"}]}
+    cannot = Invalid("a takes no logprobs", param="logprobs")
+    walked = Walked(node, {"a/cheap": [cannot, "fine"]})
+    assert walked.asked == ["a/cheap", "a/cheap"]
+    assert [one.parameters for one in walked.candidates] == [{"logprobs": True}, {}]
+    assert walked.text == "fine"
+
+
 def test_a_judge_decides_and_its_failure_takes_the_answer():
     node = {
         "type": "cascade",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -26,6 +27,11 @@ class Step(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         self.checks = [checks.read(raw) for raw in self.checks]
 
+    def needs(self, trip: Trip) -> dict[str, Any]:
+        """Parameters that the checks need and the caller did not set."""
+        needed = {name: value for check in self.checks for name, value in check.NEEDS.items()}
+        return {name: value for name, value in needed.items() if name not in trip.call.parameters}
+
 
 class Cascade(Node):
     """Steps from cheap to strong. If a stronger one fails, the weak answer before it is given rather than none."""
@@ -49,7 +55,13 @@ class Cascade(Node):
             place = f"{at}.steps[{index}].node"
             last = index == len(self.steps) - 1
             asked = step.node.walk(trip, place)
-            outcome = yield from (asked if last else altered(asked, lambda one, step=step: _held(trip, one, step)))  # type: ignore[misc]
+            if last:
+                outcome = yield from asked
+            else:
+                outcome = yield from altered(asked, _held(step.needs(trip)))
+                if outcome.answer is None and getattr(outcome.error, "details", {}).get("param") in step.needs(trip):
+                    trip.note(place, "it cannot give what the checks ask for: asked again without")
+                    outcome = yield from altered(step.node.walk(trip, place), _held({}))
             kind = kinds.kind(outcome)
             if outcome.answer is None:
                 if kind != kinds.SKIPPED and kind not in self.on:
@@ -83,9 +95,6 @@ class Cascade(Node):
                          for number, step in enumerate(self.steps, 1) if step.checks)  # fmt: skip
 
 
-def _held(trip: Trip, candidate: Candidate, step: Step) -> Candidate:
+def _held(needed: dict[str, Any]) -> Callable[[Candidate], Candidate]:
     """Held back, and asked for what the checks need."""
-    needed: dict[str, Any] = {}
-    for check in step.checks:
-        needed |= {name: value for name, value in check.NEEDS.items() if name not in trip.call.parameters}
-    return msgspec.structs.replace(candidate, hold_back=True, parameters={**needed, **candidate.parameters})
+    return lambda one: msgspec.structs.replace(one, hold_back=True, parameters={**needed, **one.parameters})
