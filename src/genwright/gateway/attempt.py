@@ -50,6 +50,7 @@ class Attempt:
         "_began_ns",
         "_book",
         "_call",
+        "_cancelled",
         "_desk",
         "_dialect",
         "_operation",
@@ -78,6 +79,7 @@ class Attempt:
         self._start = clock.perf_ns()
         self.first_chunk_ns = 0
         self._call: Call | None = None
+        self._cancelled = False
 
     def describe(self, call: Call, stream: bool) -> None:
         """What is asked, on the span, before it is sent."""
@@ -236,6 +238,7 @@ class Attempt:
             self.span.output = got.messages()
         self.span.set("genwright.outcome", status)
         self._settle(status, usage, estimated, got.response_id, got.model)
+        self._pass_on()
 
     def _settle(self, status: str, used: Usage | None, estimated: bool, response_id: str, model: str) -> int | None:
         """Tokens and cost on the span and into the ledger. `used` None: nothing was used, and nothing is paid."""
@@ -319,16 +322,22 @@ class Attempt:
         event = LimitEvent(row.workspace, row.project, name, row.at_ns, "outlier", "", node, 0, 0, tokens_used, 0, message)
         return item._replace(event=event)
 
+    def _pass_on(self) -> None:
+        if self._cancelled:
+            raise asyncio.CancelledError
+
     async def _count(self, output: str) -> Usage:
-        """Tokens counted by us, in a thread: the first count loads the ranks."""
+        """Tokens counted by us, in a thread: the first count loads the ranks. A cancel that comes meanwhile has to wait."""
         messages = self._call.messages if self._call is not None else []
         name = f"{self.provider}/{self.model}"
-        try:
-            return await asyncio.to_thread(
-                lambda: Usage(tokens.count_messages(messages, name), tokens.count(output, name) if output else 0)
-            )
-        except asyncio.CancelledError:  # cancelled once more while counting: four characters a token is near enough
-            return Usage(sum(len(text) for text in _texts(messages)) // 4, len(output) // 4)
+        counting = asyncio.ensure_future(
+            asyncio.to_thread(lambda: Usage(tokens.count_messages(messages, name), tokens.count(output, name) if output else 0))
+        )
+        while True:
+            try:
+                return await asyncio.shield(counting)
+            except asyncio.CancelledError:
+                self._cancelled = True
 
 
 def _texts(messages: list[Message]) -> list[str]:

@@ -23,8 +23,8 @@ from genwright.vocab import new_id
 DELAY_S = 0.015
 """Items settled within this time share one write."""
 AGAIN_S = 0.5
-CROWD = 3
-GATHER_S = 0.001
+CROWD = 4
+GATHER_S = 0.002
 MAX_KEPT = 100_000
 log = logging.getLogger("genwright.gateway")
 

@@ -183,6 +183,9 @@ class Desk:
             scope = admission.plan.actor.scope
             hold = Hold(scope.workspace, scope.project, new_id("run"), tuple(parts), None)
             outcome = await self.book.hold(hold)
+            if isinstance(outcome, Refused) and self.book.kept:  # places that were left a moment ago are on their way
+                await self.book.flush()
+                outcome = await self.book.hold(hold)
             if isinstance(outcome, Refused):
                 raise over(next(r for r in rules if r.limit.id == outcome.part.limit_id), 0, outcome.held, 0, 1, now_ns)
             admission.keep(hold, outcome)

@@ -16,6 +16,8 @@ from genwright.gateway.money.types import LedgerRow, LimitEvent
 Key = tuple[str, str, int]
 """Workspace, limit, begin of the window: one counter."""
 _COLUMNS = (*LedgerRow.__struct_fields__,)
+MANY = (64, 16, 4, 1)
+"""Rows that one INSERT takes."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -86,7 +88,10 @@ class Statements:
     def __init__(self, sql: Any):
         names = ", ".join(f'"{name}"' for name in _COLUMNS)
         marks = ", ".join("?" * len(_COLUMNS))
-        self.attempt = sql(f"INSERT INTO gateway_attempts ({names}) VALUES ({marks})")  # noqa: S608 (names of columns)
+        self.attempts = {
+            many: sql(f"INSERT INTO gateway_attempts ({names}) VALUES " + ", ".join([f"({marks})"] * many))  # noqa: S608 (columns)
+            for many in MANY
+        }
         self.hours = sql(hours.ADD)
         self.known = sql("SELECT 1 FROM gateway_attempts WHERE workspace = ? AND id = ?")
         self.hold = sql(
@@ -177,7 +182,7 @@ def settle(cursor: Any, sql: Statements, items: list[Item], at_ns: int) -> list[
     """Book many ends at once; each counter is written once. Returns what is to be told."""
     rows = [as_row(item.row) for item in items if item.row is not None]
     if rows:
-        cursor.executemany(sql.attempt, rows)
+        _insert(cursor, sql, rows)
         hours.add(cursor, sql.hours, rows)
     ended = [item.ends for item in items if item.ends is not None]
     if ended:
@@ -196,6 +201,15 @@ def settle(cursor: Any, sql: Statements, items: list[Item], at_ns: int) -> list[
     for event in events:
         cursor.execute(sql.event, msgspec.structs.astuple(event))
     return events
+
+
+def _insert(cursor: Any, sql: Statements, rows: list[tuple[Any, ...]]) -> None:
+    """Many rows a statement: the driver lets other threads run between statements, which costs more than a row."""
+    done = 0
+    for many in MANY:
+        while len(rows) - done >= many:
+            cursor.execute(sql.attempts[many], [value for row in rows[done : done + many] for value in row])
+            done += many
 
 
 def settle_each(cursor: Any, sql: Statements, items: list[Item], at_ns: int) -> list[LimitEvent]:
