@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from genwright.gateway.faces import anthropic, openai, responses
+from genwright.gateway.faces import anthropic, gemini, openai, responses
 from genwright.gateway.providers.base import Dialect
 from genwright.gateway.providers.table import DIALECTS
 from genwright.gateway.types import Call
@@ -21,6 +21,7 @@ FACES: dict[str, Callable[[dict[str, Any]], Call]] = {
     "openai": _encoded(openai.read_request),
     "responses": _encoded(responses.read_request),
     "anthropic": _encoded(anthropic.read_request),
+    "gemini": _encoded(lambda body: gemini.read_request("p/m", body, False)),
 }
 """Dialect → a decoded request body as a Call."""
 TITLES = {
@@ -34,4 +35,4 @@ TITLES = {
 
 def providers() -> dict[str, Dialect]:
     """Provider dialects by name."""
-    return {name: DIALECTS.make(name) for name in ("openai", "responses", "anthropic")}
+    return {name: DIALECTS.make(name) for name in ("openai", "responses", "anthropic", "gemini", "bedrock")}

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from matrix import clouds
+
 HELLO = "Say hello."
 BASE: dict[str, dict[str, Any]] = {
     "openai": {"model": "p/m", "messages": [{"role": "user", "content": HELLO}]},
     "anthropic": {"model": "p/m", "max_tokens": 100, "messages": [{"role": "user", "content": HELLO}]},
     "responses": {"model": "p/m", "input": HELLO},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": HELLO}]}]},
 }
 """Dialect → the smallest request."""
 
@@ -24,6 +27,8 @@ class Feature(NamedTuple):
     hears: dict[str, dict[str, Any]] = {}  # noqa: RUF012
     own: bool = False
     """Only the same dialect takes it; every other must refuse it, whatever it says itself."""
+    kept: bool = False
+    """For our own trace and ledger; sent on only where the provider has a place for it."""
     hint: bool = False
     """Changes no answer: may be left out without being asked for, if that is told."""
 
@@ -63,7 +68,7 @@ def _function(id_: str, city: str) -> dict[str, Any]:
 
 
 _AGAIN = (("user", HELLO), ("assistant", "Hello."), ("user", "Again."))
-FEATURES: tuple[Feature, ...] = (
+_FEATURES: tuple[Feature, ...] = (
     Feature(
         "text",
         {"openai": {}, "anthropic": {}, "responses": {}},
@@ -319,7 +324,37 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature("verbosity", {"openai": {"verbosity": "low"}, "responses": {"text": {"verbosity": "low"}}}),
     Feature("service tier", {"openai": {"service_tier": "flex"}, "responses": {"service_tier": "flex"}}),
-    Feature("user", {"openai": {"user": "u-1"}, "anthropic": {"metadata": {"user_id": "u-1"}}, "responses": {"user": "u-1"}}),
+    Feature(
+        "user",
+        {"openai": {"user": "u-1"}, "anthropic": {"metadata": {"user_id": "u-1"}}, "responses": {"user": "u-1"}},
+        kept=True,
+    ),
+    Feature(
+        "strict tool",
+        {
+            "openai": {"tools": [{"type": "function", "function": {**WEATHER, "strict": True}}]},
+            "anthropic": {"tools": [{"name": "weather", "input_schema": SCHEMA, "strict": True}]},
+            "responses": {"tools": [{"type": "function", **WEATHER, "strict": True}]},
+        },
+    ),
+    Feature(
+        "a tool's failure",
+        {
+            "anthropic": {
+                "messages": [
+                    _user({"type": "text", "text": HELLO}),
+                    {"role": "assistant", "content": [_use("c1", "Oslo")]},
+                    _user({"type": "tool_result", "tool_use_id": "c1", "is_error": True, "content": "no such city"}),
+                ]
+            },
+        },
+        {
+            "openai": {"messages": [{}, {}, {"role": "tool", "content": '{"is_error":true,"content":"no such city"}'}]},
+            "responses": {
+                "input": [{}, {}, {"type": "function_call_output", "output": '{"is_error":true,"content":"no such city"}'}]
+            },
+        },
+    ),
     Feature("prompt cache key", {"openai": {"prompt_cache_key": "k-1"}, "responses": {"prompt_cache_key": "k-1"}}),
     Feature(
         "cache control",
@@ -339,4 +374,10 @@ FEATURES: tuple[Feature, ...] = (
         {dialect: {"brand_new_field": {"a": [1, 2]}} for dialect in ("openai", "anthropic", "responses")},
         own=True,
     ),
+)
+FEATURES = tuple(
+    feature._replace(
+        says={**feature.says, **clouds.SAYS.get(feature.name, {})}, hears={**feature.hears, **clouds.HEARS.get(feature.name, {})}
+    )
+    for feature in _FEATURES
 )

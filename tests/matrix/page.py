@@ -18,7 +18,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 
 
 class Cell(NamedTuple):
-    """`state`: passes, refused, told (left out and said so), none (the face cannot say it) or wrong; `about`: field or fault."""
+    """What becomes of a feature. `about`: the field, or the fault.
+
+    passes; refused; told (left out and said so); kept (for our trace); none (the face cannot say it); wrong.
+    """
 
     state: str
     about: str = ""
@@ -42,6 +45,8 @@ def cell(face: str, provider: str, feature: Feature) -> Cell:
             return Cell("wrong", f"refused, although the dialect can say it: {error.message}")
         return Cell("refused", field)
     if expected is None:
+        if feature.kept and "u-1" in (call.user, *call.tags.values()):
+            return Cell("kept")
         if feature.hint and told.dropped:
             return Cell("told", ", ".join(told.dropped))
         return Cell("wrong", f"left out silently: {json.dumps(body)[:500]}")
@@ -75,7 +80,7 @@ def differs(expected: Any, got: Any, where: str = "") -> str:
 
 def page() -> str:
     """docs/matrix.md."""
-    shown = {"passes": "yes", "none": "–"}
+    shown = {"passes": "yes", "none": "–", "kept": "kept for the trace"}
     lines = [_HEAD]
     for face in FACES:
         names = list(providers())
@@ -96,7 +101,8 @@ Written by `pytest tests/matrix` with `GENWRIGHT_WRITE=1`; the test fails where 
 table a face, one column a dialect of providers. *yes*: the provider gets it as its own reference says it. *refused*: the call is
 refused before anything is sent, and the error's `param` names the field; with `drop_params` (or the header
 `x-genwright-drop-params: true`) parameters are left out instead and listed in `x-genwright-dropped`. *left out, told*: a hint
-that changes no answer is left out and listed there. Where face and provider speak the same dialect the caller's body goes out as
+that changes no answer is left out and listed there. *kept for the trace*: it is in our trace and ledger; the provider has no
+place for it. Where face and provider speak the same dialect the caller's body goes out as
 it was written, unknown fields included, and the answer comes back byte for byte; changed are only: `model`, the credentials,
 `stream_options.include_usage` (always asked for, because we bill by it; its chunk is withheld from a caller who did not ask),
 `metadata` of chats that are not stored (it becomes the trace's tags), an output cap where a budget needs one, a route's own

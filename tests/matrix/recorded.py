@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from genwright.gateway.faces import anthropic as anthropic_face
+from genwright.gateway.faces import gemini as gemini_face
 from genwright.gateway.faces import openai as openai_face
 from genwright.gateway.faces import responses as responses_face
 from genwright.gateway.faces.responses_stream import StreamWriter as ResponsesStream
-from genwright.gateway.sse import Parser, frame
+from genwright.gateway.sse import frame
 from genwright.gateway.types import Answer, Chunk, Collected
 from genwright.prices import Usage
 from matrix import facts
@@ -25,7 +26,8 @@ from matrix.features import BASE
 
 OPENAI = Path(__file__).parents[3] / "shared" / "data" / "traces" / "provider-responses-openai"
 ANTHROPIC = Path(__file__).parent / "recorded" / "anthropic"
-FACES = ("openai", "responses", "anthropic")
+CLOUDS = Path(__file__).parents[1] / "gateway" / "recorded"
+FACES = ("openai", "responses", "anthropic", "gemini")
 _PLAIN = {
     "anthropic": {"text", "thinking", "redacted_thinking", "tool_use"},
     "responses": {"message", "reasoning", "function_call"},
@@ -54,6 +56,10 @@ def recordings() -> list[Recording]:
     for file in sorted(ANTHROPIC.glob("*")):
         if file.suffix in (".json", ".sse") and not file.name.endswith(".request.json"):
             found.append(Recording(f"anthropic/{file.name}", "anthropic", file.suffix == ".sse", file.read_bytes()))
+    for dialect in ("gemini", "bedrock"):
+        for file in sorted((CLOUDS / dialect).glob("*")):
+            if not file.name.endswith(".request.json") and not any(word in file.name for word in ("error", "embeddings")):
+                found.append(Recording(f"{dialect}/{file.name}", dialect, file.suffix != ".json", file.read_bytes()))
     return found
 
 
@@ -70,6 +76,8 @@ def as_stream(data: bytes, dialect: str) -> bytes:
 def asked(face: str, usage: bool = True) -> Any:
     """The smallest request; of a chat's usage where the recording has it, or can only come from us."""
     body = {**BASE[face], **({"stream_options": {"include_usage": usage}} if face == "openai" else {})}
+    if face == "gemini":
+        return gemini_face.read_request("p/m", msgspec.json.encode(BASE[face]), True)
     read = {"openai": openai_face, "responses": responses_face, "anthropic": anthropic_face}[face].read_request
     return read(msgspec.json.encode(body))
 
@@ -81,17 +89,22 @@ def carried(recording: Recording, face: str) -> bytes:
         answer = dialect.answer(recording.data)
         if face == "responses":
             return responses_face.write_answer(answer, asked(face))
-        return (openai_face if face == "openai" else anthropic_face).write_answer(answer)
-    makers = {"openai": openai_face.StreamWriter, "responses": ResponsesStream, "anthropic": anthropic_face.StreamWriter}
+        return {"openai": openai_face, "anthropic": anthropic_face, "gemini": gemini_face}[face].write_answer(answer)
+    makers = {
+        "openai": openai_face.StreamWriter,
+        "responses": ResponsesStream,
+        "anthropic": anthropic_face.StreamWriter,
+        "gemini": gemini_face.StreamWriter,
+    }
     usage = recording.dialect != "openai" or b'"usage":{' in recording.data
     writer, reader, collected, out = makers[face](asked(face, usage)), dialect.reader(), Collected(), b""
-    parser = Parser()
+    parser = dialect.parser()
     for event in parser.feed(recording.data):
         chunk = reader.read(event)
         if chunk is not None:
             collected.add(chunk)
             out += writer.chunk(chunk)
-    if (rest := parser.close()) is not None:
+    if recording.dialect != "bedrock" and (rest := parser.close()) is not None:
         out += writer.chunk(Chunk(raw=rest.raw, dialect=recording.dialect, event="comment"))
     message = collected.messages()[0]
     return out + writer.end(Answer(message, collected.finish, collected.usage or Usage(), collected.model))
@@ -126,6 +139,8 @@ def outcome(recording: Recording, face: str) -> str:
     if recording.stream and face == "responses":
         out = carried(recording, face)
         assert facts.responses_deltas(out) == facts.whole_deltas(facts.responses_whole(out)), "the pieces and the end differ"
+    if not expected["ids"]:  # Gemini may give none; then they are made
+        expected["ids"] = got["ids"]
     wrong = [name for name in expected if expected[name] != got[name]]
     return f"WRONG: {wrong[0]}: {expected[wrong[0]]!r} became {got[wrong[0]]!r}" if wrong else "yes"
 
@@ -141,7 +156,8 @@ def table() -> str:
 
 _HEAD = """## Recorded answers
 
-Real answers and streams of OpenAI, xAI and Azure (recorded by vercel/ai) and of Anthropic (by langchain-anthropic), each carried
-to every face. *as it came*: byte for byte. *yes*: text, reasoning, signatures, calls, why it ended and the tokens used are the
-same, read by code that shares nothing with the gateway. *–*: it holds parts of tools that run at the provider, or citations,
-which only its own dialect can ask for; or pieces were taken out of the recording."""
+Real answers and streams of OpenAI, xAI and Azure (recorded by vercel/ai), Anthropic (by langchain-anthropic), Gemini, Vertex and
+Bedrock (by OpenTelemetry, OpenInference and langchain-aws; tests/gateway/recorded/SOURCES.md), each carried to every face.
+*as it came*: byte for byte. *yes*: text, reasoning, signatures, calls, why it ended and the tokens used are the same, read by
+code that shares nothing with the gateway. *–*: it holds parts of tools that run at the provider, or citations, which only its own
+dialect can ask for; or pieces were taken out of the recording."""

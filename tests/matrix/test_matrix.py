@@ -29,14 +29,14 @@ def test_a_feature_passes_or_is_refused_by_its_name(face, feature):
 def test_a_recorded_answer_says_the_same_in_every_face(recording):
     found = {face: outcome(recording, face) for face in SHOWN}
     assert not any(text.startswith("WRONG") for text in found.values()), found
-    assert found[recording.dialect] == "as it came"
+    assert found.get(recording.dialect, "as it came") == "as it came"  # Bedrock has no face
 
 
 @recorded
 def test_there_is_enough_to_compare():
-    assert len(recordings()) > 65
+    assert len(recordings()) > 80
     across = [r.name for r in recordings() if "yes" in [outcome(r, face) for face in SHOWN]]
-    assert len(across) >= 20, across
+    assert len(across) >= 40, across
 
 
 @recorded

@@ -27,6 +27,13 @@ _NAMES = {
     "stopSequences": "stop", "candidateCount": "n", "presencePenalty": "presence_penalty", "responseLogprobs": "logprobs",
     "frequencyPenalty": "frequency_penalty", "logprobs": "top_logprobs",
 }  # fmt: skip
+_CALLED = {
+    **{neutral: f"generationConfig.{name}" for name, neutral in _NAMES.items()},
+    "response_format": "generationConfig.responseMimeType",
+    "reasoning_effort": "generationConfig.thinkingConfig",
+    "tool_choice": "toolConfig",
+}
+"""Neutral names → ours, for errors."""
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2), "topP": (0, 1), "topK": (0, 1e9), "maxOutputTokens": (1, 1e9), "candidateCount": (1, 8),
     "presencePenalty": (-2, 2), "frequencyPenalty": (-2, 2), "logprobs": (0, 20),
@@ -58,7 +65,7 @@ def read_request(model: str, body: bytes, stream: bool) -> Asked:
         wire.read_tools(tools),
         tags={str(name): as_text(value) for name, value in labels.items()} if isinstance(labels, dict) else {},
         extra=extra,
-        wire=Wire(wire.DIALECT, plain, parts=("contents",)),
+        wire=Wire(wire.DIALECT, plain, parts=("contents",), names=_CALLED),
     )
     return Asked(call, stream)
 

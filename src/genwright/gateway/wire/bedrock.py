@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from genwright.gateway.types import REDACTED
+from genwright.gateway.wire.anthropic import IS_ERROR
 from genwright.gateway.wire.openai import as_text, bad
 from genwright.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from genwright.prices import Usage
@@ -120,7 +121,10 @@ def _write(part: Part, names: _Names) -> dict[str, Any] | None:
             }
         }
     if isinstance(part, ToolResult):
-        return {"toolResult": {"toolUseId": part.id, "content": _result(part.response, names)}}
+        given, failed = part.response, {}
+        if isinstance(given, dict) and given.keys() == {IS_ERROR, "content"}:
+            given, failed = given["content"], {"status": "error"}
+        return {"toolResult": {"toolUseId": part.id, "content": _result(given, names), **failed}}
     if isinstance(part, Reasoning):
         return _reasoning(part)
     return _media(part, names)
