@@ -12,6 +12,7 @@ from genwright.errors import Error
 from genwright.gateway.cache import pages as cache
 from genwright.gateway.catalogue import pages as catalogue
 from genwright.gateway.learned import pages as learned
+from genwright.gateway.media import pages as batches
 from genwright.gateway.money import pages as limits
 from genwright.gateway.reports import live_pages, price_pages
 from genwright.gateway.reports import pages as reports
@@ -87,5 +88,5 @@ async def _providers(
     )
 
 
-for part in (catalogue, routing, learned, reports, limits, price_pages, live_pages, cache):
+for part in (batches, catalogue, routing, learned, reports, limits, price_pages, live_pages, cache):
     router.routes.extend(part.router.routes)

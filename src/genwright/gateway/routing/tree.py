@@ -156,7 +156,11 @@ def _node(raw: Any, at: str, counter: list[int], depth: int) -> Node:
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        raise _wrong(*_place(at, str(error))) from error
+        where, text = _place(at, str(error))
+        known = ", ".join(kind.__struct_encode_fields__)
+        raise _wrong(
+            where, f"{text} (fields of {raw['type']}: {known}; docs/routes.md shows each)" if where == at else text
+        ) from error
 
 
 def _slots(fields: dict[str, Any], slots: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
