@@ -77,3 +77,18 @@ async def test_aliases_are_made_and_removed(site):
     assert "Nothing was kept" in answer.text
     answer = await site.post("/gateway/aliases/-/remove", name="gpt-4o")
     assert "No aliases yet" in answer.text
+
+
+async def test_a_route_is_built_from_a_list_of_models(site):
+    from genwright.gateway.routing import tree
+    from genwright.gateway.routing.starts import BUILT, STARTS, build
+
+    for kind, _ in BUILT:
+        answer = await site.post("/gateway/routes/-/build", kind=kind, models="local/a 3\n\n local/b\nlocal/c 1.5")
+        assert f"type: {kind}" in answer.text
+        assert len(list(tree.everything(tree.read(build(kind, "local/a 3\nlocal/b"))[1]))) == 3
+    for _, start in STARTS.values():
+        tree.read(start)
+    answer = await site.post("/gateway/routes/-/build", 422, kind="cascade", models="local/a", content="what was there")
+    assert "Name the models" in answer.text
+    assert "what was there" in answer.text

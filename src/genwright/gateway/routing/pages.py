@@ -14,7 +14,7 @@ from genwright.errors import Conflict, Error, Invalid
 from genwright.gateway.routing.drawing import draw, tone
 from genwright.gateway.routing.router import Router
 from genwright.gateway.routing.sample import Sample
-from genwright.gateway.routing.starts import STARTS
+from genwright.gateway.routing.starts import BUILT, STARTS, build
 from genwright.registry.types import Version
 from genwright.web.forms import address, go, read_form
 
@@ -72,6 +72,20 @@ async def save(request: Request, actor: Actor = Depends(needs("write"))) -> Resp
     except Error as error:
         return _form(request, actor, form, error=error.message, status=422)
     return go(address(_page(actor, version.name), {"v": version.number}))
+
+
+@router.post("/routes/-/build")
+async def built(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
+    """The editor's content made from a list of models."""
+    form = await read_form(request)
+    content, error = form.get("content", ""), ""
+    try:
+        content = _pretty(build(form.get("kind", ""), form.get("models", "")))
+    except Error as problem:
+        error = problem.message
+    return request.app.state.pages.render(
+        request, "gateway/route_content.html", content=content, error=error, status=422 if error else 200
+    )
 
 
 @router.post("/routes/-/check")
@@ -236,6 +250,7 @@ def _form(
         standing_text=_pretty(standing.content) if standing else "",
         based_on=based_on,
         starts=STARTS,
+        kinds=BUILT,
         all_url=_page(actor),
         base=_page(actor, fields.get("name", "")),
     )
