@@ -208,8 +208,8 @@ def begin(asked: AskedResponse, response_id: str = "", model: str = "", status: 
         "top_p": body.get("top_p"),
         "truncation": body.get("truncation") or "disabled",
         "usage": None,
-        "user": body.get("user"),
         "metadata": body.get("metadata") or {},
+        **({"user": body["user"]} if body.get("user") else {}),
     }
 
 

@@ -173,9 +173,10 @@ def read_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def read_usage(usage: dict[str, Any] | None) -> Usage | None:
     if not usage:
         return None
-    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens") or 0
+    read = usage.get("input_tokens_details") or {}
     reasoning = (usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0
-    return Usage(usage.get("input_tokens") or 0, usage.get("output_tokens") or 0, cached, reasoning_tokens=reasoning)
+    cached, written = read.get("cached_tokens") or 0, read.get("cache_write_tokens") or 0
+    return Usage(usage.get("input_tokens") or 0, usage.get("output_tokens") or 0, cached, written, reasoning)
 
 
 def read_output(items: list[dict[str, Any]]) -> list[Part]:
@@ -239,7 +240,7 @@ def write_signature(signature: str) -> str:
 
 def _write_media(part: Media) -> dict[str, Any]:
     kind = f"input_{part.modality}"
-    detail = {"detail": part.detail} if part.detail else {}
+    detail = {"detail": part.detail or "auto"} if part.modality == "image" else {}
     if part.url.startswith("file_id:") and part.modality in ("image", "file"):
         return {"type": kind, "file_id": part.url.removeprefix("file_id:"), **detail}
     url = url_of(part)
@@ -253,7 +254,8 @@ def _write_media(part: Media) -> dict[str, Any]:
 
 
 def write_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"type": "function", **tool} for tool in tools]
+    # A function that does not say is strict here, and not strict in other dialects.
+    return [{"type": "function", "strict": False, **tool} for tool in tools]
 
 
 def write_usage(usage: Usage | None) -> dict[str, Any] | None:
@@ -261,7 +263,7 @@ def write_usage(usage: Usage | None) -> dict[str, Any] | None:
         return None
     return {
         "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
