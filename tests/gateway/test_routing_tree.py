@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 
 import pytest
@@ -22,6 +23,7 @@ from genwright.errors import (
 )
 from genwright.gateway.routing import facts, kinds, language, schema, tree
 from genwright.gateway.routing.health import Health
+from genwright.gateway.routing.patterns import pattern
 from genwright.gateway.routing.trip import Means, Trip
 from genwright.gateway.routing.types import Outcome
 from genwright.gateway.types import Answer, Call
@@ -507,3 +509,32 @@ def test_languages(text, code):
 )
 def test_schemas(value, wanted, fits):
     assert (schema.problem(value, wanted) == "") == fits
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(a+)+b",
+        "((a+))+$",
+        "(a|aa)+$",
+        "(?:a*)*",
+        "(a?){40}",
+        "a*b*c*d",
+        "(x+x+)+y",
+        "([a-z]+)*\\d",
+        "(",
+        "(?:(ab|cd)c)*",
+        r"(a)\1+",
+    ],
+)
+def test_patterns_that_could_run_away_are_refused(text):
+    with pytest.raises(ValueError, match=r"for ever|no pattern|without a bound|names no group"):
+        pattern(text)
+
+
+@pytest.mark.parametrize("text", ["foo|bar", r"\[\d+\]", r"^\s*yes\b", r"\w+@\w+", "(?i)refund", "[ab]{2,5}", "(?=.*a)b", "a{3}"])
+def test_other_patterns_are_quick_on_the_worst_text(text):
+    for worst in ("a" * 20_000, "a@" * 10_000, " " * 20_000, "[1" * 10_000):
+        begin = time.perf_counter()
+        pattern(text).found(worst)
+        assert time.perf_counter() - begin < 1.0

@@ -15,6 +15,7 @@ import msgspec
 
 from genwright.errors import Error, Missing
 from genwright.gateway.routing import facts, schema
+from genwright.gateway.routing.patterns import pattern
 from genwright.gateway.routing.tree import Wait
 from genwright.gateway.routing.types import Outcome
 from genwright.gateway.types import Call
@@ -139,10 +140,10 @@ class Pattern(Check):
     """Whether it must be there, or must not."""
 
     def __post_init__(self) -> None:
-        facts.pattern(self.pattern)
+        pattern(self.pattern)
 
     def of(self, trip: Trip, text: str) -> str:
-        there = bool(facts.pattern(self.pattern).search(text[: facts.LONGEST_TEXT]))
+        there = pattern(self.pattern).found(text)
         return "" if there == self.must else f"{'no match' if self.must else 'a match'} for {self.pattern!r}"
 
     def says(self) -> str:

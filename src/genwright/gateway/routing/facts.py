@@ -6,13 +6,13 @@ A condition is an object: {"tokens": {"gt": 4000}, "tags.plan": "pro"} (all must
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from genwright import tokens
 from genwright.access.types import Actor
 from genwright.gateway.routing import language
+from genwright.gateway.routing.patterns import pattern
 from genwright.gateway.types import Call
 from genwright.messages import Media
 
@@ -31,9 +31,6 @@ FIELDS = (
     "text",
 )
 PREFIXES = ("tags.", "parameters.")
-LONGEST_TEXT = 20_000
-"""Characters of a text that a pattern is looked for in: its end, where the question stands."""
-LONGEST_PATTERN = 500
 
 
 class Facts:
@@ -160,7 +157,7 @@ def _compare(fact: Any, operator: str, value: Any, facts: Reader) -> bool:
     if operator == "has":
         return value in fact if many or isinstance(fact, str) else False
     if operator == "matches":
-        return bool(pattern(value).search(str(fact)[-LONGEST_TEXT:]))
+        return pattern(value).found(str(fact), at_end=True)
     try:
         return _COMPARE[operator](fact, value)
     except TypeError:
@@ -196,16 +193,3 @@ def words(condition: Mapping[str, Any]) -> str:
                 shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value).removeprefix("$")
                 found.append(f"{field} {signs.get(operator, operator)} {shown}")
     return " and ".join(found)
-
-
-def pattern(text: Any) -> re.Pattern[str]:
-    """A pattern that cannot run away: no repetition inside a repetition. Raises ValueError."""
-    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_PATTERN:
-        raise ValueError(f"a pattern is a text of 1 to {LONGEST_PATTERN} characters")
-    try:
-        compiled = re.compile(text)
-    except re.error as error:
-        raise ValueError(f"'{text[:60]}' is no pattern: {error}") from error
-    if re.search(r"[*+}]\)?[*+]|\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)\s*[*+{]", text):
-        raise ValueError(f"'{text[:60]}' repeats a repetition, which can take for ever. Write it without")
-    return compiled
