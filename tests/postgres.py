@@ -65,6 +65,21 @@ def stop(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def halt(folder: Path) -> None:
+    """End the server as a crash does; its data stay."""
+    binaries = programs()
+    assert binaries is not None
+    _run(binaries / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
+
+
+def again(folder: Path) -> None:
+    """Start it once more, at the same address."""
+    binaries = programs()
+    assert binaries is not None
+    words = (folder / "data" / "postmaster.opts").read_text().strip().partition(" ")[2]
+    _run(binaries / "pg_ctl", "-D", folder / "data", "-w", "-t", "60", "-l", folder / "log", "-o", words, "start")
+
+
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """The address of a server that lives as long as the block."""

@@ -13,7 +13,6 @@ import time
 
 import httpx
 import openai
-import psycopg
 import pytest
 
 import postgres
@@ -27,9 +26,14 @@ IN, OUT = 1_000_000, 2_000_000
 
 
 def furnish(server, provider):
-    server.cli("providers", "add", "scripted", "--kind", "openai-compatible", "--url", provider.base_url, "--key", "k")
-    server.cli("prices", "set", "scripted/*", "input=1000", "output=2000")
+    add(server, provider, "scripted")
+    server.post("/api/gateway/prices", {"prices": {"scripted/*": {"input": "1000", "output": "2000"}}})
     return server
+
+
+def add(server, provider, name):
+    asked = {"name": name, "kind": "openai-compatible", "base_url": provider.base_url, "api_key": "k"}
+    server.post("/api/gateway/providers", asked)
 
 
 def truth(provider):
@@ -156,7 +160,7 @@ def test_a_stream_cut_in_the_middle_is_billed_and_marked(house, provider):
 
 
 def test_a_model_without_a_price_is_refused_under_a_budget(house, provider):
-    house.cli("providers", "add", "unpriced", "--kind", "openai-compatible", "--url", provider.base_url, "--key", "k")
+    add(house, provider, "unpriced")
     secret = key(house, "unpriced")
     limit(house, "key:unpriced", "5")
     answer = chat(house, secret, model="unpriced/test-model")
@@ -166,7 +170,7 @@ def test_a_model_without_a_price_is_refused_under_a_budget(house, provider):
 
 
 def test_a_kill_in_the_middle_of_a_call_books_it_as_reserved(start, tmp_path, provider):
-    server = furnish(start(tmp_path / "home"), provider)
+    server = furnish(start(tmp_path / "home", GENWRIGHT_RESERVATION_TTL_S="1.5"), provider)
     secret = key(server, "killed")
     budget = limit(server, "key:killed", "5")
     assert chat(server, secret, max_tokens=10).status_code == 200
@@ -188,21 +192,19 @@ def test_a_kill_in_the_middle_of_a_call_books_it_as_reserved(start, tmp_path, pr
 
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory):
-    """The address of a fresh database."""
-    given = os.environ.get(postgres.VARIABLE)
-    if not given and postgres.programs() is None:
+    """Folder and address of a fresh PostgreSQL."""
+    if postgres.programs() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install -y postgresql")
-    with postgres.server() as address:
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE replicas")
-        yield address.rpartition("/")[0] + "/replicas"
+    folder, address = postgres.start()  # its own, whatever the other tests run on: it is taken away in the middle
+    yield folder, address
+    postgres.stop(folder)
 
 
 @pytest.fixture(scope="module")
 def pair(postgresql, tmp_path_factory, provider):
     """Two servers: folders of their own, one database and one master key."""
     shared = {
-        "GENWRIGHT_DATABASE_URL": postgresql,
+        "GENWRIGHT_DATABASE_URL": postgresql[1],
         "GENWRIGHT_MASTER_KEY": base64.b64encode(os.urandom(32)).decode(),
         "GENWRIGHT_RESERVATION_TTL_S": "1.5",
     }
@@ -280,3 +282,19 @@ def test_m2_what_a_killed_server_held_is_booked_by_the_other(pair, provider):
     assert len(lost) >= 10
     assert codes.count(200) * each <= used <= (len(provider.calls) - len(lost)) * each, "what was settled is exact"
     assert all(event["used"] >= each for event in lost), "what was asked and not settled is booked as reserved"
+    provider.clear()
+
+
+def test_m6_without_its_database_nothing_under_a_budget_is_sent_and_it_recovers_by_itself(pair, postgresql, provider):
+    secret = key(pair[0], "orphan")
+    limit(pair[0], "key:orphan", "100")
+    assert chat(pair[0], secret, max_tokens=9).status_code == 200
+    postgres.halt(postgresql[0])
+    try:
+        codes = {chat(pair[0], secret, max_tokens=9).status_code for _ in range(5)}
+        assert len(provider.calls) == 1, "fail closed"
+        assert codes == {503}
+    finally:
+        postgres.again(postgresql[0])
+    until(lambda: chat(pair[0], secret, max_tokens=9).status_code == 200)
+    until(lambda: pair[0].get("/api/gateway/ledger")["ok"])
