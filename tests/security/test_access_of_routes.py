@@ -20,6 +20,8 @@ HOT = [("POST", "/v1/chat/completions", "call"), ("POST", "/v1/messages", "call"
        ("GET", "/v1/models", "call"), ("POST", "/v1/traces", "call"), ("GET", "/v1/nothing", "call")]  # fmt: skip
 FIELDS = ("ref", "name", "digest", "trace_id", "app", "a", "b", "run", "session", "text", "id", "trace", "before", "after")
 CANARY = "canary-5d0e77f1"
+ENDLESS = {"/w/{workspace}/gateway/live/events"}
+"""Streams without an end: who may open them is tested with the others, what they send by their rooms."""
 
 
 def permissions(dependant: Any) -> set[str]:
@@ -135,7 +137,7 @@ async def test_nothing_is_read_or_changed_across_workspaces(site):
     before = await everything(site)
     tried = 0
     for method, path, _ in ROUTES:
-        for value in ids:
+        for value in ids if path not in ENDLESS else ():
             target = filled(path, **dict.fromkeys(re.findall(r"\{(\w+)", path), value) | {"workspace": "other"})
             query = {**dict.fromkeys(FIELDS, value), "kind": "prompt"}
             body = {"model": f"app/{value}", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
