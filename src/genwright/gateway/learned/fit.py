@@ -28,7 +28,9 @@ MAX_ROWS = 20_000
 """Of more rows so many are drawn: the fit's memory grows with them."""
 GAPS = (0.2, 0.3, 0.5, 0.8)
 FAR = 0.005
-"""Share of the rows fitted that lie below `Lies.far`."""
+"""Share of the rows fitted that lie below `Lies.far` …"""
+NEVER_FAR = 0.5
+"""… which is at most this: among rows that are all much alike, a new one is not strange because it is not the same."""
 RIDGE = 10.0
 _BATCH = 256
 
@@ -213,7 +215,7 @@ def _lies(final: Blend, found: Features, gain: np.ndarray) -> Lies:
     return Lies(
         [float(edge) for edge in np.quantile(gain, tenths)],
         [float(edge) for edge in np.quantile(near, tenths)],
-        float(np.quantile(near, FAR)),
+        min(float(np.quantile(near, FAR)), NEVER_FAR),
     )
 
 

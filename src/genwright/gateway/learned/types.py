@@ -104,7 +104,7 @@ class Lies(msgspec.Struct, frozen=True):
     near: list[float]
     """Edges of tenths of the similarity to the nearest landmark."""
     far: float
-    """Below this similarity a prompt is unlike all that was fitted (1 in 200 of the rows fitted is)."""
+    """Below this similarity a prompt is unlike all that was fitted (at most 1 in 200 of the rows fitted is)."""
 
 
 class Card(msgspec.Struct, frozen=True):
