@@ -84,6 +84,7 @@ def test_a_budget_is_kept_to_the_nano_dollar_and_shown(house, provider):
             client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=4_000)
     assert refused.value.code == "budget_exceeded"
     assert int(refused.value.response.headers["retry-after"]) > 0
+    assert refused.value.response.headers["x-should-retry"] == "false"
     assert len(provider.calls) == 2, "what was refused was not sent"
     (shown,) = house.cli("budgets", "show")["items"]
     assert shown["used"] == truth(provider)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genwright.errors import Error, Missing, Unauthenticated, Upstream
+from genwright.errors import Error, Missing, RateLimited, Unauthenticated, Upstream
 from genwright.gateway.exchange import Exchange, Gone, Headers
 from genwright.gateway.media.operations import PATHS
 from genwright.gateway.money.answers import HEADER
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from genwright.gateway.service import Gateway
 
 Handler = Callable[[Exchange], Awaitable[None]]
+LONGEST_WAIT_S = 60.0
+"""A client that is told to wait longer is told not to try by itself."""
 log = logging.getLogger("genwright.gateway")
 
 
@@ -168,8 +170,10 @@ class Faces:
         if exchange.begun:
             return
         status, headers, body = self.error_response(exchange.scope["path"], exchange.headers, error)
-        if isinstance(error, Upstream):
-            headers.append((b"x-should-retry", b"false" if error.retry == "never" else b"true"))
+        if isinstance(error, (Upstream, RateLimited)):
+            retry = error.retry
+            long = isinstance(error, RateLimited) and not isinstance(retry, str) and retry > LONGEST_WAIT_S
+            headers.append((b"x-should-retry", b"false" if long or retry == "never" else b"true"))
         await exchange.reply(status, body, headers[1:])
 
     def error_response(self, path: str, headers: dict[bytes, bytes], error: Error) -> tuple[int, Headers, bytes]:
