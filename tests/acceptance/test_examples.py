@@ -48,6 +48,13 @@ def test_ask_with_anthropic(run):
     assert re.search(r"\d+ tokens read, \d+ written", said)
 
 
+def test_go_on_with_responses(run):
+    said = run("go_on_with_responses.py").splitlines()
+    assert "nonlocal" in said[0]
+    assert said[-1].startswith("kept as resp_")
+    assert len(said) >= 3
+
+
 def test_send_spans_with_opentelemetry(run, server):
     said = run("send_spans_with_opentelemetry.py")
     trace = server.trace(TRACE.search(said)[1], lambda trace: len(trace["spans"]) > 4)

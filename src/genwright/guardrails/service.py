@@ -108,3 +108,10 @@ def check(content: dict[str, Any]) -> Compiled:
 def blocked(rail: str, verdict: Verdict, policy: str = "") -> Blocked:
     """The error for a verdict that blocks: names rail, guard and rule, never the text."""
     return policies.blocked(rail, verdict.findings, policy)
+
+
+def toxicity(text: str) -> float:
+    """Score from 0 to 1 by the list of words of the guard `toxicity`; no classifier."""
+    from genwright.guardrails.guards.toxicity import rate
+
+    return rate(text)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from genwright.gateway.wire.openai import bad
-from genwright.guardrails.guards.toxicity import rate
+from genwright.guardrails.service import toxicity
 from genwright.vocab import new_id
 
 THRESHOLD = 0.5
@@ -32,7 +32,7 @@ class Moderation:
         body = {
             "id": new_id("modr"),
             "model": "local/moderation",
-            "results": [_result(rate(text)) for text in texts],
+            "results": [_result(toxicity(text)) for text in texts],
             "known_categories": ["toxicity"],
             "note": NOTE,
         }
