@@ -311,20 +311,21 @@ def test_g8_nobody_works_after_the_callers_time_is_up(served, provider, put, gat
 
     async def one():
         start = time.monotonic()
-        try:
-            await gateway.complete(served.admin, Call("route/g8", [user("x")], deadline=start + 0.15))
-        except Error:
-            return time.monotonic() - start
-        return 99.0
+        with pytest.raises(UpstreamTimeout) as raised:
+            await gateway.complete(served.admin, Call("route/g8", [user("x")], deadline=start + 0.1))
+        assert raised.value.code == "deadline_exceeded"
+        return time.monotonic() - start
 
     async def many():
         return await asyncio.gather(*(one() for _ in range(100)))
 
-    took = served.run(many())
-    assert max(took) < 0.15 + 0.2
+    took = [seconds for _ in range(10) for seconds in served.run(many())]
+    assert len(took) == 1000
+    assert sorted(took)[990] < 0.1 + 0.25  # 0.1 on a machine that does nothing else
     time.sleep(0.15)
     assert provider.active == 0
     assert asked(provider, "g8-2", "g8-3") == [0, 0]
+    assert gateway.health.show(served.scope, "test", "g8-1")[0].breaker == "closed"
 
 
 def test_explain_says_the_way_without_asking_anybody(served, provider, put, gateway):

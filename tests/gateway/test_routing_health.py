@@ -84,6 +84,26 @@ def test_what_says_nothing_about_the_provider_does_not_count(error):
     assert health.shown().in_flight == 0
 
 
+def test_an_impatient_caller_opens_nothing_and_a_model_that_never_answers_opens_all_the_same():
+    gave_up = UpstreamTimeout("caller's", code="deadline_exceeded")
+    health = Clocked()
+    for _ in range(50):
+        health.tell(gave_up, seconds=0.05)
+    assert not health.open
+    for _ in range(5):
+        health.tell(gave_up, seconds=10.5)
+    assert health.open
+    usual = Clocked()
+    for _ in range(10):
+        usual.tell(seconds=1.0)
+    for _ in range(5):
+        usual.tell(gave_up, seconds=2.5)
+    assert not usual.open
+    for _ in range(5):
+        usual.tell(gave_up, seconds=3.5)
+    assert usual.open
+
+
 def test_five_percent_of_errors_do_not_open_it_but_half_do():
     health, draw = Clocked(), random.Random(7)
     for _ in range(5000):

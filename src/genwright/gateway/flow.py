@@ -115,7 +115,7 @@ class Flow:
                     await attempt.fail(error, sent=attempt.sent)
                     raise
         except BaseException as error:
-            outcome.error = error
+            outcome.error = _blamed(error, way.call)
             if not isinstance(error, Error):
                 raise
         finally:
@@ -223,7 +223,7 @@ class Flow:
                             yield item
                 outcome.first_chunk_s, outcome.cached = attempt.first_chunk_ns / 1e9, not attempt.sent
         except BaseException as error:
-            outcome.error = error
+            outcome.error = _blamed(error, way.call)
             if not isinstance(error, Error):
                 raise
         finally:
@@ -407,6 +407,14 @@ def _for(call: Call, candidate: Candidate) -> Call:
     if limits:
         changes["timeout_s"] = min(limits)
     return msgspec.structs.replace(call, **changes)
+
+
+def _blamed(error: BaseException, call: Call) -> BaseException:
+    """A time-out because the caller's own time was up is not the provider's: an impatient caller closes nobody's way to it."""
+    if isinstance(error, UpstreamTimeout) and call.deadline and clock.monotonic() >= call.deadline - 0.005:
+        details: dict[str, Any] = error.details
+        return UpstreamTimeout(f"The caller's time was up. {error.message}", code="deadline_exceeded", **details)
+    return error
 
 
 async def _begun_in_time(chunks: AsyncIterator[Chunk], seconds: float) -> AsyncGenerator[Chunk]:

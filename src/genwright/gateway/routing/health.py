@@ -41,6 +41,8 @@ class Rules(msgspec.Struct, frozen=True):
     limited_s: float = 2.0
     """After a rate limit that names no time."""
     longest_s: float = 300.0
+    slow_s: float = 10.0
+    """Without an answer until the caller gave up: from here on it counts where nothing is known of the model's usual time."""
     retry_share: float = 0.1
     """Failed repetitions allowed per call in the long run."""
     retry_reserve: float = 10.0
@@ -122,8 +124,15 @@ class Health:
             return
         if outcome.answer is not None and outcome.error is None:
             self._succeeded(target, outcome, now)
-        elif (weight := fault(outcome.error)) > 0:
+        elif (weight := fault(outcome.error) or self._too_long(target, outcome)) > 0:
             self._failed(target, outcome.error, weight, now)
+
+    def _too_long(self, target: Target, outcome: Outcome) -> int:
+        """1 where the caller's time was up, but after far longer than this model usually takes."""
+        if getattr(outcome.error, "code", "") != "deadline_exceeded":
+            return 0
+        usual = _quantile(target.times, 0.95) if len(target.times) >= 5 else self.rules.slow_s / 3
+        return int(outcome.duration_s >= max(3 * usual, self.rules.slow_s / 5))
 
     def _succeeded(self, target: Target, outcome: Outcome, now: float) -> None:
         target.recent.append((now, False))
