@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from genwright import migrate
 from genwright.access.types import Actor
+from genwright.db import Database
 from genwright.errors import Forbidden, Invalid, Missing
+from genwright.gateway import store as gateway_store
 from genwright.gateway.catalogue import canary, cards
+from genwright.gateway.catalogue import store as catalogue_store
 from genwright.gateway.catalogue.types import CanaryAnswer, CanaryRun, ModelCard
 from genwright.gateway.types import Call
 from genwright.messages import user
 from genwright.testing.provider import Fault, Reply
+from genwright.vocab import Scope
 
 
 @pytest.fixture
@@ -153,3 +158,16 @@ def test_likeness():
     assert canary.similarity("a b c", "a b c") == 1
     assert canary.similarity("", "a") == canary.similarity("x y", "a b") == 0
     assert 0 < canary.similarity("one two three", "one two four") < 1
+
+
+def test_providers_of_the_schema_before_survive(tmp_path):
+    database = Database("registry", f"sqlite:///{tmp_path / 'x.sqlite'}")
+    migrate.migrate(database, "0008")
+    with database.engine.begin() as connection:
+        gateway_store.put_provider(connection, Scope(), gateway_store.Stored("old", "openai", "https://x/v1", b"sealed", 5, "me"))
+    migrate.migrate(database)
+    with database.engine.connect() as connection:
+        kept = gateway_store.get_provider(connection, Scope(), "old")
+        assert (kept.base_url, kept.secret, catalogue_store.own(connection, Scope())) == ("https://x/v1", b"sealed", {})
+        assert catalogue_store.runs(connection, Scope()) == catalogue_store.all_rules(connection, Scope()) == []
+    database.close()
