@@ -7,9 +7,14 @@ import pytest
 
 from genwright.access.types import Terms
 from genwright.errors import Forbidden, Invalid, RateLimited
+from genwright.gateway.money import worst
 from genwright.gateway.money.charge import Cost
 from genwright.gateway.money.types import LedgerRow
-from genwright.gateway.types import Call, Told
+from genwright.gateway.providers.anthropic.dialect import Anthropic
+from genwright.gateway.providers.gemini.dialect import Gemini
+from genwright.gateway.providers.openai_compatible import OpenAICompatible
+from genwright.gateway.types import Call, Told, Wire
+from genwright.messages import user
 from genwright.testing.provider import Fault, Reply, ScriptedProvider
 from money_site import ADMIN, IN, OUT, Site
 
@@ -197,3 +202,23 @@ async def test_costs_of_other_kinds_and_refunds_count_in_budgets(shop):
     await shop.gateway.refund(ADMIN, answer.trace_id, "chat")
     assert (await shop.burn(limit.id)).used == 1_500_000_000
     assert [row.nano_usd for row in await shop.rows()] == [1_500_000_000, answer.cost_nano_usd, -answer.cost_nano_usd]
+
+
+def test_the_cap_goes_out_under_the_name_that_each_dialect_knows():
+    """In the caller's own body and in a translated one."""
+    plain = Call("x", [user("a")])
+    own = {
+        "openai": Wire("openai", {"messages": [{"role": "user", "content": "a"}]}),
+        "gemini": Wire("gemini", {"contents": [{"parts": [{"text": "a"}]}]}),
+    }
+    for call in (plain, *(msgspec.structs.replace(plain, wire=wire) for wire in own.values())):
+        capped = worst.with_cap(call, 77)
+        openai = msgspec.json.decode(OpenAICompatible().request(capped, "gpt-4o", False))
+        newer = msgspec.json.decode(OpenAICompatible().request(capped, "gpt-5", False))
+        gemini = msgspec.json.decode(Gemini().request(capped, "gemini-2.5-flash", False))
+        anthropic = msgspec.json.decode(Anthropic().request(capped, "claude-sonnet-4-5", False))
+        assert (openai["max_tokens"], anthropic["max_tokens"]) == (77, 77)
+        assert newer["max_completion_tokens"] == 77
+        assert "max_tokens" not in newer
+        assert gemini["generationConfig"]["maxOutputTokens"] == 77
+        assert "max_tokens" not in gemini

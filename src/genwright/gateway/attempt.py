@@ -52,7 +52,6 @@ class Attempt:
         "_call",
         "_cancelled",
         "_desk",
-        "_dialect",
         "_operation",
         "_price_as",
         "_reserved",
@@ -69,7 +68,6 @@ class Attempt:
         self._desk, self.actor, self._operation, self._admission = desk, actor, operation, admission
         self._book: prices.PriceBook | None = None
         self._reserved: Reservation | None = None
-        self._dialect = endpoint.dialect
         self.sent = False
         """Whether a provider was asked: what follows may cost."""
         self.span, self.provider, self.model = span, endpoint.name, model
@@ -162,7 +160,7 @@ class Attempt:
         cap = worst.output_cap(call)
         if not cap:
             cap = self.actor.terms.default_max_output_tokens or self._desk.default_cap
-            call = self._call = worst.with_cap(call, cap, self._dialect, self._price_as)
+            call = self._call = worst.with_cap(call, cap)
             self.span.set("gen_ai.request.max_tokens", cap)
         return call, cap * worst.choices(call)
 

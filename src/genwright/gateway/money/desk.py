@@ -244,6 +244,8 @@ class Desk:
     async def _read(self, workspace: str, *, again: bool = False) -> None:
         """Read the limits of a workspace; where that fails those known before stand, and without any nothing can be checked."""
         looked = self._looked.get(workspace)
+        if looked is not None:
+            self._looked[workspace] = looked = clock.monotonic()  # others go on with what is known meanwhile
         async with self._reading:
             if self._looked.get(workspace) != looked and not again:
                 return  # somebody else has just looked
@@ -268,8 +270,7 @@ class Desk:
             if rules != self._rules.get(workspace, []):
                 self._generation += 1
             self._rules[workspace] = rules
-        if rules:
-            self.watch()
+        self.watch()
 
     def _retire(self, rule: Rule | None) -> None:
         move = None if rule is None else rule.surrender()

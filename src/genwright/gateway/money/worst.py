@@ -26,9 +26,6 @@ PER_IMAGE = 6_000
 MARGIN = 1.5
 """Counted tokens of a model whose tokenizer is not known here are taken so many times."""
 CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_WIRE_CAP = {"anthropic": "max_tokens", "responses": "max_output_tokens", "openai-responses": "max_output_tokens"}
-_LATE = ("openai", "azure")
-"""Services of OpenAI's dialect whose models take max_completion_tokens; the others know max_tokens."""
 
 
 def input_bound(call: Call, texts: list[Any] | None = None) -> int:
@@ -59,28 +56,21 @@ def input_counted(call: Call, name: str, bound: int, texts: list[Any] | None = N
 
 
 def output_cap(call: Call) -> int:
-    """The caller's own cap on one choice's output, or 0."""
-    for name in CAPS:
-        value = call.parameters.get(name)
-        if isinstance(value, int) and value > 0:
-            return value
-    return 0
+    """The cap on one choice's output that the caller or a route has set, the highest where there are several; 0 for none."""
+    asked = [call.parameters.get(name) for name in CAPS]
+    return max((value for value in asked if isinstance(value, int)), default=0)
 
 
 def choices(call: Call) -> int:
-    value = call.parameters.get("n")
-    return value if isinstance(value, int) and value > 1 else 1
+    """Answers that are generated, and paid."""
+    asked = [call.parameters.get(name) for name in ("n", "best_of")] + [call.extra.get("best_of")]
+    return max([1, *(value for value in asked if isinstance(value, int))])
 
 
-def with_cap(call: Call, cap: int, dialect: str, service: str) -> Call:
-    """The call with an output cap, under the name that the provider takes; in the caller's own body too."""
-    name = "max_completion_tokens" if dialect == "openai" and service in _LATE else "max_tokens"
-    changes: dict[str, Any] = {"parameters": {**call.parameters, name: cap}}
-    wire = call.wire
-    if wire is not None:
-        own = _WIRE_CAP.get(wire.dialect, name)
-        changes["wire"] = msgspec.structs.replace(wire, body={**wire.body, own: cap})
-    return msgspec.structs.replace(call, **changes)
+def with_cap(call: Call, cap: int) -> Call:
+    """The call with an output cap; each dialect writes it under the name that its service and model know."""
+    changed = {"max_tokens": cap}
+    return msgspec.structs.replace(call, parameters={**call.parameters, **changed}, overrides={**call.overrides, **changed})
 
 
 def dearest(rates: Rates, input_tokens: int, output_tokens: int) -> int | None:
