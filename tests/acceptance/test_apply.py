@@ -265,6 +265,49 @@ def test_an_app_moves_over_by_changing_its_address(start, tmp_path, clouds):
     assert again["to_do"] == 0
 
 
+def test_keys_and_teams_of_litellm_come_over_with_their_limits(start, tmp_path, clouds):
+    first, second = clouds
+    server = start(tmp_path / "home")
+    config, keys, teams = tmp_path / "config.yaml", tmp_path / "keys.json", tmp_path / "teams.json"
+    config.write_text(CONFIG.format(first=first.origin, second=second.origin))
+    teams.write_text(
+        json.dumps([{"team_id": "t-1", "team_alias": "search", "max_budget": 20, "budget_duration": "7d", "models": []}])
+    )
+    rows = [
+        {"token": "88dc28", "key_name": "sk-...1234", "key_alias": "ci", "team_id": "t-1", "models": ["small"], "rpm_limit": 2,
+         "max_budget": 1.5, "budget_duration": "1d", "spend": 0.7, "metadata": {"tags": ["prod"]}, "tpm_limit": None, "odd": 1},
+        {"token": "77", "key_alias": "old", "expires": "2025-01-01T00:00:00+00:00"},
+    ]  # fmt: skip
+    keys.write_text(json.dumps({"keys": rows, "total_count": 2}))
+    variables = {"FIRST_KEY": "sk-first", "ANTHROPIC_API_KEY": "sk-ant-1"}
+    words = ["import", "litellm", str(config), "--keys", str(keys), "--teams", str(teams), "--yes"]
+    done = server.cli(*words, **variables)
+    assert done["failed"] is None
+    notes = {note["where"]: note for note in done["notes"]}
+    assert notes["key 'old'"]["text"] == "it has expired"
+    assert notes["key 'ci'.odd"]["state"] == "not taken"
+    secret = done["secrets"]["ci"]
+    with openai.OpenAI(base_url=f"{server.address}/v1", api_key=secret, max_retries=0) as client:
+        for _ in range(2):
+            client.chat.completions.create(model="small", messages=HELLO)
+        with pytest.raises(openai.PermissionDeniedError):
+            client.chat.completions.create(model="claude", messages=HELLO)
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(model="small", messages=HELLO)
+    limits = {(row["metric"], row["window"], row["amount"]) for row in server.get("/api/gateway/limits")["items"]}
+    assert {("usd", "week", 20 * 10**9), ("usd", "day", 1_500_000_000), ("requests", "minute", 2)} <= limits
+    assert server.cli("costs", "--by", "team,key", "--since", "1h")["items"][0]["team_name"] == "search"
+    again = server.cli(*words, **variables)
+    assert again["to_do"] == 0
+    out = tmp_path / "out"
+    assert genwright(server.home, "export", str(out)).code == 0
+    assert secret not in "".join(path.read_text() for path in out.rglob("*") if path.is_file())
+    other = start(tmp_path / "second")
+    applied = other.cli("apply", str(out), "--yes", "--without-keys")
+    assert applied["failed"] is None
+    assert set(applied["secrets"]) == {"ci"}, "the key its limits hang on is made, with a secret of its own"
+
+
 def test_a_folder_can_be_written_instead(empty, tmp_path, clouds):
     first, second = clouds
     config = tmp_path / "config.yaml"

@@ -72,6 +72,10 @@ def carry_out(
         ctx.obj.client, changes, lambda change: None if ctx.obj.as_json else ctx.obj.say(f"done: {plan.words(change)}")
     )
     _report(ctx, changes, done, len(todo), notes)
+    if done.secrets and not ctx.obj.as_json:
+        for name, secret in done.secrets.items():
+            ctx.obj.write(f"key {name}: {secret}")
+        ctx.obj.say("Keep these secrets now: only their codes are stored.")
     if done.failed is not None:
         ctx.obj.say(
             f"Failed: {plan.words(done.failed)}: {done.error}\n{len(done.done)} changes were made and are kept; "
@@ -121,7 +125,9 @@ def _report(ctx: typer.Context, changes: list[Change], done: Done, todo: int, no
         rows.append({**row, **({"problem": change.problem} if change.problem else {})})
     failed = done.failed
     failure = None if failed is None else {"kind": failed.kind, "name": failed.name, "message": done.error}
-    said = {"notes": notes} if notes is not None else {}
+    said: dict[str, Any] = {"notes": notes} if notes is not None else {}
+    if done.secrets:
+        said["secrets"] = done.secrets
     ctx.obj.show({"changes": rows, "to_do": todo, "done": len(done.done), "failed": failure, **said})
 
 
@@ -139,13 +145,21 @@ def litellm(
     config: Annotated[Path, typer.Argument(help="LiteLLM proxy's config.yaml.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it so; without, the plan is only shown.")] = False,
     to: Annotated[Path | None, typer.Option(help="Write a folder for `genwright apply` instead.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="What GET /key/list?return_full_object=true answered, as JSON.")] = None,
+    teams: Annotated[Path | None, typer.Option(help="What GET /team/list answered, as JSON.")] = None,
     without_keys: WITHOUT = False,
 ) -> None:
-    """Models, fallbacks, limits and budgets of a LiteLLM configuration; says what of it was not understood."""
+    """Models, fallbacks, limits and budgets of a LiteLLM configuration, its keys and teams; says what was not understood."""
     from genwright import yamls
+    from genwright.gateway.files.litellm.keys import read_keys, read_teams
     from genwright.gateway.files.litellm.read import read
 
     found = read(yamls.read(config.read_text(), config.name), os.environ)
+    named: dict[str, str] = {}
+    if teams is not None:
+        named = read_teams(yamls.read(teams.read_text(), teams.name), found.targets, found.wanted, found.notes)
+    if keys is not None:
+        read_keys(yamls.read(keys.read_text(), keys.name), found.targets, named, found.wanted, found.notes)
     if not ctx.obj.as_json:
         for note in sorted(found.notes, key=lambda note: STATES.index(note.state)):
             ctx.obj.write(f"{note.state:<10}  {note.where}: {note.text}")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from genwright import price_book
 from genwright.errors import Invalid, Missing
-from genwright.gateway.files import artifacts, limits
+from genwright.gateway.files import artifacts, keys, limits
 from genwright.gateway.files.fields import fields
 
 Client = Any
@@ -25,7 +25,8 @@ class Kind(NamedTuple):
     """providers.yaml, or a folder with one file for each: routes/."""
     have: Callable[[Client], dict[str, Any]]
     clean: Callable[[str, Any], Any]
-    put: Callable[[Client, str, Any, Any], None]
+    put: Callable[[Client, str, Any, Any], Any]
+    """Returns text only for a secret that it made and that is to be shown once."""
     remove: Callable[[Client, str, Any], None] | None
     """None: versions are kept for ever."""
     problem: Callable[[str, Any, Any], str] = lambda name, want, have: ""
@@ -33,6 +34,8 @@ class Kind(NamedTuple):
     """Without what is only for us."""
     merge: Callable[[Any, Any], Any] = lambda want, have: want
     """What is not said stays as it is."""
+    fixed: str = ""
+    """Why what is there cannot be changed, for kinds that are only made."""
     put_all: Callable[[Client, dict[str, Any]], None] | None = None
     """Puts and removes (None) many at once, where that is one version."""
 
@@ -188,6 +191,7 @@ KINDS: dict[str, Kind] = {
         "services.yaml", _nodes("services"), _clean_node, _put_node("service"),
         lambda client, name, have: client.access.remove_service(service_id=have["id"]), shown=_without_id,
     ),
+    "key": Kind("keys.yaml", keys.have_keys, keys.clean_key, keys.put_key, None, fixed="a key's bounds stand when it is made"),
     "price": Kind(
         "prices.yaml", _prices, _clean_price, lambda client, name, want, have: _put_prices(client, {name: want}),
         lambda client, name, have: _put_prices(client, {name: None}), put_all=_put_prices,

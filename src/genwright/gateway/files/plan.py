@@ -42,13 +42,16 @@ def _compare(kind: str, row: Kind, name: str, want: Any, have: Any) -> Change:
         return Change(kind, name, "create", None, want, problem=problem)
     if before == after:
         return Change(kind, name, "same", have, want)
+    if row.fixed:
+        return Change(kind, name, "stays", have, want, note=f"{row.fixed}; it differs from the file")
     return Change(kind, name, "change", have, want, problem=problem)
 
 
 def _spare(kind: str, row: Kind, name: str, have: Any, prune: bool) -> Change:
     if prune and row.remove is not None:
         return Change(kind, name, "remove", have)
-    return Change(kind, name, "stays", have, note="versions are kept for ever" if row.remove is None else "")
+    note = "revoke it yourself" if kind == "key" else "versions are kept for ever" if row.remove is None else ""
+    return Change(kind, name, "stays", have, note=note)
 
 
 def _ordered(kind: str, items: dict[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -87,16 +90,19 @@ def apply(client: Any, changes: list[Change], tell: Callable[[Change], None] = l
     """Make the changes, in order, until one fails: those before it are kept, those after it are not tried."""
     steps = _steps([change for change in changes if change.action in ("create", "change", "remove")])
     done: list[Change] = []
+    secrets: dict[str, str] = {}
     for place, step in enumerate(steps):
         try:
-            _do(client, step)
+            made = _do(client, step)
         except Error as error:
             left = [change for later in steps[place + 1 :] for change in later]
-            return Done(done, step[0], error.message, [*step[1:], *left])
+            return Done(done, step[0], error.message, [*step[1:], *left], secrets)
+        if made is not None:
+            secrets[step[0].name] = made
         for change in step:
             done.append(change)
             tell(change)
-    return Done(done)
+    return Done(done, secrets=secrets)
 
 
 def _steps(todo: list[Change]) -> list[list[Change]]:
@@ -114,7 +120,8 @@ def _steps(todo: list[Change]) -> list[list[Change]]:
     return steps
 
 
-def _do(client: Any, step: list[Change]) -> None:
+def _do(client: Any, step: list[Change]) -> str | None:
+    """Make one step; the secret of a key that was made."""
     first = step[0]
     row = KINDS[first.kind]
     if row.put_all is not None:
@@ -123,7 +130,9 @@ def _do(client: Any, step: list[Change]) -> None:
         assert row.remove is not None
         row.remove(client, first.name, first.before)
     else:
-        row.put(client, first.name, first.after, first.before)
+        made = row.put(client, first.name, first.after, first.before)
+        return made if isinstance(made, str) else None
+    return None
 
 
 def words(change: Change) -> str:

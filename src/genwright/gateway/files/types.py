@@ -48,3 +48,5 @@ class Done(msgspec.Struct, frozen=True):
     error: str = ""
     left: list[Change] = []
     """Not tried, because of the failure."""
+    secrets: dict[str, str] = {}
+    """Key → secret, of keys that were made."""

@@ -55,6 +55,10 @@ class Part:
         """Fields not taken yet."""
         return sorted(self._left)
 
+    def empty(self, name: str) -> bool:
+        """Whether a field says nothing: null, "", 0, false, [] or {}."""
+        return not self._left.get(name)
+
     def forget(self) -> None:
         """What is left was said already, as a whole."""
         self._left.clear()

@@ -23,6 +23,8 @@ class Read(NamedTuple):
     notes: list[Note]
     keys: dict[str, str]
     """Keys that stood in it: variable → key. Never written to a file."""
+    targets: dict[str, str]
+    """Model group or alias → what is called for it here."""
 
     def notes_as_dicts(self) -> list[dict[str, str]]:
         return [{"state": note.state, "where": note.where, "text": note.text} for note in self.notes]
@@ -47,7 +49,7 @@ def read(config: Any, environment: Mapping[str, str]) -> Read:
     how = _reliability(router, settings, notes)
     groups = Groups([each for each in found if each is not None], how, wanted, notes)
     groups.write()
-    _aliases(router, groups, notes)
+    targets = {**groups.targets, **_aliases(router, groups, notes)}
     _budgets(router, settings, general, wanted)
     if "budget" in wanted.items:
         price_all([each for each in found if each is not None], wanted, notes)
@@ -55,7 +57,7 @@ def read(config: Any, environment: Mapping[str, str]) -> Read:
         for state, words in said()[name].items():
             part.say(state, words)
         part.rest()
-    return Read(wanted, notes, {name: key for name, key in deployments.keys.items() if name not in environment})
+    return Read(wanted, notes, {name: key for name, key in deployments.keys.items() if name not in environment}, targets)
 
 
 def _credentials(given: list[Any]) -> dict[str, dict[str, Any]]:
@@ -100,13 +102,16 @@ def _lists(router: Part, settings: Part, field: str) -> dict[str, list[Any]]:
     return found
 
 
-def _aliases(router: Part, groups: Groups, notes: list[Note]) -> None:
+def _aliases(router: Part, groups: Groups, notes: list[Note]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for alias, given in (router.take("model_group_alias") or {}).items():
         group = given.get("model") if isinstance(given, dict) else given
         if group in groups.targets:
+            found[str(alias)] = groups.targets[group]
             groups.alias(str(alias), groups.targets[group])
         else:
             notes.append(Note("not taken", f"model_group_alias.{alias}", f"'{group}' is no model group that was taken over"))
+    return found
 
 
 def _budgets(router: Part, settings: Part, general: Part, wanted: Wanted) -> None:
