@@ -192,15 +192,15 @@ def test_weights_share_the_traffic(provider, put, ask):
 
 def test_the_breaker_opens_and_recovers_and_health_says_so(house, provider, put, ask):
     put("breaker", fallback("limited", "spare"))
-    provider.script([Fault.status(429, retry_after_s=1.2)], model="limited")
+    provider.script([Fault.status(429, retry_after_s=3.0)], model="limited")
     for _ in range(5):
         assert ask("route/breaker").model == "spare"
     assert sum(call.model == "limited" for call in provider.calls) == 1
-    health = {row["model"]: row for row in house.cli("routes", "health")["items"]}
+    health = {row["model"]: row for row in house.get("/api/gateway/health")["items"]}
     assert health["limited"]["state"] == "open"
     assert "429" in health["limited"]["reason"]
     assert health["spare"]["calls"] == 5
-    until(lambda: ask("route/breaker").model == "limited", 5)
+    until(lambda: ask("route/breaker").model == "limited", 15)
     health = {row["model"]: row for row in house.cli("routes", "health")["items"]}
     assert health["limited"]["breaker"] == "closed"
 
