@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 PURPOSE = "provider-credential"
 RESERVED = ("app", "route", "local")
-MAX_KEY = 16_000
-"""Characters of a provider's credential: a service account's JSON is the longest."""
+MAX_KEY = 4_000
+"""Characters of a provider's key: it travels in a header."""
+MAX_CREDENTIAL = 16_000
+"""And of a cloud's credential, of which a service account's JSON is the longest."""
 
 
 class Directory:
@@ -161,8 +163,9 @@ class Directory:
                 f"This kind of provider needs a base_url, e.g. {row.example or 'http://host:8000/v1'}. Nothing was stored.",
                 field="base_url",
             )
-        if len(api_key) > MAX_KEY or not (api_key.isascii() and api_key.isprintable()):
-            raise Invalid(f"A key is at most {MAX_KEY:,} printable ASCII characters. Nothing was stored.", field="api_key")
+        most = MAX_CREDENTIAL if row.authority else MAX_KEY
+        if len(api_key) > most or not (api_key.isascii() and api_key.isprintable()):
+            raise Invalid(f"A key is at most {most:,} printable ASCII characters. Nothing was stored.", field="api_key")
         from genwright.addresses import parse_url
 
         parse_url(base_url)
