@@ -23,6 +23,9 @@ import msgspec
 from genwright import clock, errors
 from genwright.vocab import nearest
 
+STARTING_S = 5.0
+"""How long a folder that is in use may name no address before it is taken for another command's."""
+
 OPERATIONS = Path(__file__).parent / "data" / "operations.json"
 
 
@@ -145,7 +148,7 @@ class AsyncClient:
                 if self._url:
                     self._transport = _HttpTransport(self._url.rstrip("/"))
                 else:
-                    self._transport = _at_home(self._home) or await _InProcess.start(self._home)
+                    self._transport = await _at_home(self._home) or await _InProcess.start(self._home)
             return self._transport
 
 
@@ -370,12 +373,18 @@ async def _make(url: str | None, api_key: str | None, home: str | None, timeout_
     return AsyncClient(url, api_key, home=home, timeout_s=timeout_s)
 
 
-def _at_home(home: Path) -> _HttpTransport | None:
-    """The server that holds this home folder, if one runs."""
+async def _at_home(home: Path) -> _HttpTransport | None:
+    """The server that holds this home folder, if one runs. One that is just starting, or another command, is waited for."""
     from genwright.lock import read_lock
 
-    found = read_lock(home)
-    return _HttpTransport(found["address"], found["key"]) if found and found["address"] else None
+    end = clock.monotonic() + STARTING_S
+    while (found := read_lock(home)) is not None:
+        if found["address"]:
+            return _HttpTransport(found["address"], found["key"])
+        if clock.monotonic() >= end:
+            break
+        await asyncio.sleep(0.1)
+    return None
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:

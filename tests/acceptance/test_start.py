@@ -302,3 +302,18 @@ def test_the_systemd_units_command_serves(tmp_path):
         assert serving.wait(60) in STOPPED
     assert said[2].startswith("Data in")
     assert str(tmp_path / "state") in said[2]
+
+
+def test_a_command_given_while_the_server_starts_waits_for_it(tmp_path):
+    home = tmp_path / "home"
+    with subprocess.Popen(
+        [*COMMAND, "--home", str(home), "up", "--port", "0"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(home),
+    ) as serving:  # fmt: skip
+        try:
+            until(lambda: (home / "lock").exists() and (home / "lock").stat().st_size)
+            listed = genwright(home, "prompts", "list", "--json")
+            assert (listed.code, listed.json["items"]) == (0, []), listed.err
+        finally:
+            serving.terminate()
+            serving.wait(60)
