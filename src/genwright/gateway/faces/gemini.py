@@ -191,6 +191,7 @@ class StreamWriter:
         self._model = asked.call.model
         self._id = new_id("resp")
         self._raw = False
+        self._held = b""
         self._calls: dict[int, ToolDelta] = {}
         self._finish: dict[int, str] = {}
         self._extra: dict[str, Any] | None = None
@@ -199,6 +200,9 @@ class StreamWriter:
         """Bytes to send; empty if the client is to get nothing."""
         if chunk.raw and chunk.dialect == wire.DIALECT:
             self._raw = True
+            if chunk.finish_reason or self._held:  # the end waits until the call is settled
+                self._held += chunk.raw
+                return b""
             return self._came(chunk.raw)
         self._id, self._model = chunk.response_id or self._id, chunk.model or self._model
         for delta in chunk.tool_calls:
@@ -230,7 +234,7 @@ class StreamWriter:
     def end(self, answer: Answer) -> bytes:
         """After the last chunk: the tool calls, the reason for the end, and what was used."""
         if self._raw:
-            return self._last()
+            return (self._came(self._held) if self._held else b"") + self._last()
         calls: list[Part] = [ToolCall(c.id, c.name, arguments(c.arguments)) for _, c in sorted(self._calls.items())]
         candidates = []
         for index in sorted(self._finish) or [0]:
