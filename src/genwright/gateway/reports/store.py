@@ -13,6 +13,8 @@ from genwright.gateway.money.store import attempts
 from genwright.vocab import Scope
 
 DAY_NS = 24 * HOUR_NS
+PART = 5_000
+"""Entries read at once."""
 DETAILED = ("user", "session", "status", "price_source")
 """Dimensions with many values: summed from the entries themselves, as tags are."""
 
@@ -59,18 +61,27 @@ def sums(
 
 
 def entries(connection: Connection, scope: Scope, since_ns: int, until_ns: int) -> Iterator[Sequence[Any]]:
-    """Attempts that asked a provider, as re-pricing needs them: model, time, status, usage, units, cost."""
+    """Attempts that asked a provider, as re-pricing needs them: model, time, usage, units, cost. Read in parts, by time."""
     entry = attempts.c
     query = (
         sa.select(
             entry.provider, entry.model, entry.at_ns, entry.input_tokens, entry.output_tokens, entry.cached_tokens,
-            entry.cache_write_tokens, entry.reasoning_tokens, entry.units, entry.nano_usd,
+            entry.cache_write_tokens, entry.reasoning_tokens, entry.units, entry.nano_usd, entry.id,
         )
-        .where(entry.workspace == scope.workspace, entry.project == scope.project)
-        .where(entry.at_ns >= since_ns, entry.at_ns < until_ns)
+        .where(entry.workspace == scope.workspace, entry.project == scope.project, entry.at_ns < until_ns)
         .where(entry.status != "cached", entry.provider != "")
+        .order_by(entry.at_ns, entry.id)
+        .limit(PART)
     )  # fmt: skip
-    yield from connection.execute(query.execution_options(yield_per=2_000))
+    after = (since_ns, "")
+    while True:
+        beyond = sa.or_(entry.at_ns > after[0], sa.and_(entry.at_ns == after[0], entry.id > after[1]))
+        rows = connection.execute(query.where(entry.at_ns >= after[0], beyond)).all()
+        for row in rows:
+            yield row[:-1]
+        if len(rows) < PART:
+            return
+        after = (rows[-1][2], rows[-1][-1])
 
 
 def _picked(source: sa.Table, moment: Any, name: str) -> Any:
