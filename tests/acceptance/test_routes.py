@@ -230,6 +230,25 @@ def test_the_callers_deadline_ends_everything(provider, put, ask):
     assert [call.model for call in provider.calls if call.model.startswith("late")] == ["late-1"]
 
 
+def test_why_names_the_route_and_the_answer_is_found_by_the_model_that_gave_it(house, provider, put, client):
+    version = put("why", {"type": "mirror", "shadow": model("why-shadow"), "node": fallback("why-1", "why-2")})
+    provider.always(Fault.status(503), model="why-1")
+    provider.always(Reply("the shadow's"), model="why-shadow")
+    provider.always(Reply("the answer"), model="why-2")
+    _, trace_id = traced(client, "route/why")
+    house.trace(trace_id, lambda trace: sum(span["status"] != "pending" for span in trace["spans"]) == 4)
+    why = house.get(f"/api/tracing/traces/{trace_id}/why")
+    node = next(node for node in why["nodes"] if node["kind"] == "route")
+    assert version["digest"] in node["ref"]
+    assert node["facts"]["step"] == "root.node.nodes[1]"
+    assert "the answer" in json.dumps(why["output"])
+    assert {"relation": "routed_by"}.items() <= next(edge for edge in why["edges"] if edge["target"] == node["id"]).items()
+    listed = house.get("/api/tracing/traces", model="why-2")["items"]
+    assert trace_id in {row["trace_id"] for row in listed}
+    impact = house.get("/api/tracing/impact", ref=f"route:why@{version['digest']}")
+    assert impact["traces"] == 1
+
+
 def test_conditions_send_calls_their_way(provider, put, ask):
     cases = [
         {"if": {"tags.plan": "pro"}, "node": model("best")},

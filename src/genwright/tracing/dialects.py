@@ -73,7 +73,7 @@ CONTENT_PREFIXES = (
 
 REFS = (
     vocab.RELEASE, vocab.PROMPT, vocab.INDEX, vocab.POLICY, vocab.DATASET, "genwright.corpus", "genwright.tool",
-    "genwright.evaluator", "genwright.price_book",
+    "genwright.evaluator", "genwright.price_book", vocab.ROUTE_REF,
 )  # fmt: skip
 """Attributes that name a version: text or a list of texts `kind:name@sha256:…`."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -189,6 +189,9 @@ def conversation(trace: Trace) -> list[Shown]:
     """What was asked and answered: the root's messages, else those of the last model call."""
     top = root(trace)
     chats = [span for span in trace.spans if span.operation in ("chat", "text_completion")]
+    step = top.attributes.get(vocab.ROUTE_STEP) if top else None
+    if step:  # of a route's calls the one that answered, not a judge's or a mirrored one
+        chats.sort(key=lambda span: span.attributes.get(vocab.ROUTE_STEP) == step)
     for span in ([top] if top else []) + chats[::-1]:
         asked, answered = span.input, span.output
         if asked is None and answered is None:

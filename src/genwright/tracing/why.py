@@ -42,13 +42,15 @@ class _Explanation:
 
     async def build(self) -> Why:
         root = self._root()
-        self.why.input, self.why.output = root.input, root.output
+        answered = self._answered(root)
+        self.why.input, self.why.output = answered.input, answered.output
         self._node("answer", "answer", root.name, facts={"trace": root.trace_id}, href=f"/tracing/{root.trace_id}")
         await self._release(root)
         await self._prompts()
         await self._indexes()
-        self._passages(readable(root.output, 1_000_000))
+        self._passages(readable(answered.output, 1_000_000))
         self._models()
+        await self._routes()
         await self._guards()
         self._rest(root)
         self.why.nodes = list(self._nodes.values())
@@ -60,7 +62,24 @@ class _Explanation:
         tops = [span for span in self.trace.spans if span.parent_id not in ids]
         return next((span for span in tops if not span.parent_id), (tops or self.trace.spans)[0])
 
+    def _answered(self, root: Span) -> Span:
+        """The span with what was asked and answered: a route's is that of the call it ended with."""
+        step = root.attributes.get(vocab.ROUTE_STEP)
+        if not step or root.output is not None:
+            return root
+        return next((span for span in reversed(self.trace.spans) if span.operation == "chat"
+                     and span.attributes.get(vocab.ROUTE_STEP) == step), root)  # fmt: skip
+
     # -- parts
+
+    async def _routes(self) -> None:
+        for ref, holders in self._holders(vocab.ROUTE_REF).items():
+            version = await self._version(ref, "route")
+            attributes = holders[0].attributes
+            taken = {"step": attributes.get(vocab.ROUTE_STEP, ""), "notes": attributes.get("genwright.route_notes", [])}
+            self._artifact(ref, "route", version, {**_about(version), **taken})
+            self._edge("answer", ref, "routed_by")
+            self._pin(ref)
 
     async def _release(self, root: Span) -> None:
         ref = self.trace.row.release

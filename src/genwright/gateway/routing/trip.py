@@ -20,6 +20,7 @@ from genwright.gateway.routing.health import Health, fault
 from genwright.gateway.routing.tree import Node, Steps, Wait
 from genwright.gateway.routing.types import Candidate, Outcome
 from genwright.gateway.types import Call
+from genwright.vocab import ROUTE_REF, ROUTE_STEP
 
 Allows = Callable[["Trip", str, str], str]
 """(trip, provider, model) → why a model may not be asked, "" where it may."""
@@ -128,7 +129,11 @@ class Trip:
         return self.health.may_hedge(self.scope, candidate)
 
     def attributes(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"genwright.route_ref": self.ref, "genwright.route_attempts": self.attempts}
+        found: dict[str, Any] = {ROUTE_REF: self.ref, "genwright.route_attempts": self.attempts}
+        if self.result is not None:  # who answered, so that the trace is found and shown by it
+            answered = self.result.candidate
+            found[ROUTE_STEP] = answered.step
+            found["gen_ai.request.model"], found["gen_ai.provider.name"] = answered.model, answered.provider
         if self.notes:
             found["genwright.route_notes"] = [f"{at}: {what}" for at, what in self.notes[:50]]
         if self.exposures:
