@@ -72,11 +72,14 @@ def reprice(
     rows = []
     for line in found["lines"]:
         booked, under = line["booked_nano_usd"], line["repriced_nano_usd"]
-        shown = {"booked_usd": booked / 1e9, f"usd_under_{book}": under / 1e9, "difference": (under - booked) / 1e9}
+        known = line["unpriced_after"] < line["calls"]
+        shown = {
+            "booked_usd": f"{booked / 1e9:.6f}",
+            f"usd_under_{book}": f"{under / 1e9:.6f}" if known else "unknown",
+            "difference": f"{(under - booked) / 1e9:+.6f}" if known else "",
+        }
         missing = f"{line['unpriced_before']} → {line['unpriced_after']}"
-        rows.append(
-            {"model": line["model"], "calls": line["calls"], **{k: f"{v:.6f}" for k, v in shown.items()}, "no price": missing}
-        )
+        rows.append({"model": line["model"], "calls": line["calls"], **shown, "no price": missing})
     ctx.obj.show(rows, [], f"Under price book {book}" if book else "Under the bundled list")
 
 

@@ -109,3 +109,8 @@ class Repriced(msgspec.Struct, frozen=True):
     since_ns: int
     until_ns: int
     lines: list[RepricedLine]
+
+    @property
+    def comparable(self) -> list[RepricedLine]:
+        """Models of which any call has a price now."""
+        return [line for line in self.lines if line.unpriced_after < line.calls]
