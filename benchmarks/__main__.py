@@ -5,7 +5,7 @@ import sys
 
 from benchmarks.figures import keep, line
 
-ROOMS = ["core", "gateway", "tracing", "retrieval", "guardrails", "evals"]
+ROOMS = ["core", "gateway", "tracing", "retrieval", "guardrails", "evals", "cache", "router"]
 
 
 def main() -> None:

@@ -6,13 +6,20 @@ are kept, their rewordings are asked, and a hit is right if it is the entry of t
 are in the set twice, so that no cache can have all of them right).
 """
 
+import asyncio
 import hashlib
 import json
+import random
+import statistics
+import tempfile
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.figures import SHARED, Figure
+from benchmarks.figures import SHARED, Figure, figure
 from genwright import embed
 from genwright.gateway.cache import pairs
 from genwright.gateway.cache.index import Shelf
@@ -20,12 +27,15 @@ from genwright.gateway.cache.verify import shipped
 
 FOLDER = SHARED / "semantic-cache" / "gptcache"
 CANDIDATES = 8
+REAL, ASKED = 4000, 300
+"""Real questions behind the entries of a large cache, and rewordings looked up in it."""
 Pair = tuple[str, str, int]
 
 
 def figures() -> Iterator[Figure]:
     yield from on_999()
     yield from on_qqp()
+    yield lookup(100_000)
 
 
 def qqp() -> tuple[list[Pair], list[Pair]]:
@@ -115,3 +125,90 @@ def on_999() -> Iterator[Figure]:
     yield Figure(
         "cache.wrong_hits_999", wrong, "hits", len(mock), peers={"GPTCache": 92}, note=f"{twins} of them the same question"
     )
+
+
+def lookup(count: int) -> Figure:
+    """Milliseconds from the call to the answer, or to the miss, in one scope of so many entries on disk; embedding apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        times, hits = asyncio.run(_lookups(Path(folder), count))
+    runs = [1000 * statistics.median(times[part::3]) for part in range(3)]
+    tail = 1000 * sorted(times)[int(0.95 * len(times))]
+    note = f"{hits} of {len(times)} questions hit; 95 % within {tail:.1f} ms"
+    return figure(f"cache.lookup_ms_{count // 1000}k", runs, "ms", note=note)
+
+
+async def _lookups(home: Path, count: int) -> tuple[list[float], int]:
+    from genwright.access.types import SYSTEM
+    from genwright.gateway.cache import candidates
+    from genwright.gateway.cache.rules import PutRule
+    from genwright.gateway.cache.service import About, Cache
+    from genwright.gateway.types import Call
+    from genwright.messages import user
+    from genwright.migrate import open_databases
+    from genwright.vocab import Scope
+
+    databases = open_databases(home)
+    cache, actor, about = Cache(databases, None), SYSTEM(Scope()), About("bench/model")
+    await cache.put_rule(actor, PutRule("all", mode="semantic", share="project", sample=0.0, max_entries=10 * count))
+    found = random.Random(7).sample([pair for pair in qqp()[1] if pair[2]], REAL)
+    read = Read()
+    hard = (await cache.find(actor, Call("bench/model", [user("?")]), about)).notes.key.scope
+    await _fill(databases["spans"], hard, [read(pair[0]) for pair in found], count)
+    cache = Cache(databases, None)  # as after a start: it reads its index from disk
+    asked = [read(pair[1]) for pair in found[:ASKED]]
+    ready = {question.text.strip(): question for question in asked}
+    candidates.pairs = _Ready(pairs, ready)
+    while len(await cache._shelves.room(actor.scope)) < count:
+        await asyncio.sleep(0.1)
+    times, hits = [], 0
+    for question in [*asked[:20], *asked]:
+        call = Call("bench/model", [user(question.text)])
+        begin = time.perf_counter()
+        result = await cache.find(actor, call, about)
+        times.append(time.perf_counter() - begin)
+        hits += result.answer is not None
+    candidates.pairs = pairs
+    await cache.close()
+    for database in databases.values():
+        database.close()
+    return times[20:], hits
+
+
+class _Ready:
+    """The module `pairs` with questions that were embedded before: what is measured is all but that."""
+
+    def __init__(self, module: Any, ready: dict[str, pairs.Question]):
+        self._module, self._ready = module, ready
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def read(self, text: str) -> pairs.Question:
+        return self._ready[text]
+
+
+async def _fill(database: Any, hard: str, real: list[pairs.Question], count: int) -> None:
+    """Entries of real questions, and of others that lie near them as real ones do."""
+    from genwright import clock
+    from genwright.gateway.cache import candidates, replay, store
+    from genwright.gateway.types import Answer
+    from genwright.messages import assistant
+
+    noise, now = np.random.default_rng(7), clock.now_ns()
+    content = replay.pack(Answer(assistant("An answer of some length. " * 30), finish_reason="stop"), [])
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        question = real[number % len(real)]
+        moved = question.vector + (noise.normal(0, 0.03, 384) if number >= len(real) else 0)
+        kept = candidates.packed(str(number), question._replace(vector=moved / np.linalg.norm(moved)))
+        rows.append(
+            {
+                "workspace": "default", "project": "default", "id": str(number), "scope": hard, "question": question.text,
+                "rule": "all", "model": "bench/model", "trace": "", "key": "", "created_ns": now, "expires_ns": now + 10**14,
+                "used_ns": now, "hits": 0, "nano_usd": 0, "duration_ns": 0, "bytes": len(content), "vector": kept.vector,
+                "pieces": kept.pieces, "rows": kept.rows, "content": content,
+            }
+        )  # fmt: skip
+        if len(rows) == 1000 or number == count - 1:
+            await database.write(lambda connection, rows: connection.execute(store.entries.insert(), rows) and None, rows)
+            rows = []

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from sqlalchemy.engine import Connection
 
 from genwright import embed
 from genwright.gateway.cache import keys, pairs, store
 from genwright.gateway.cache.pairs import Question
 from genwright.gateway.cache.shelves import Room
-from genwright.gateway.cache.types import Trial
+from genwright.gateway.cache.types import Entry, Trial
 from genwright.gateway.cache.verify import shipped
+from genwright.vocab import Scope
 
 COUNT = 8
 """Nearest questions that are compared piece by piece."""
@@ -23,6 +27,30 @@ def nearest(room: Room, key: keys.Key) -> tuple[Question | None, list[str]]:
         return None, []
     question = pairs.read(key.question)
     return question, room.near(key.scope, question.vector, COUNT, FLOOR)
+
+
+class Asked(NamedTuple):
+    """A question on its way through the candidates."""
+
+    scope: Scope
+    hard: str
+    """Digest of what must be equal."""
+    question: Question
+    threshold: float
+
+
+def verified(
+    connection: Connection, asked: Asked, near: list[str], now_ns: int
+) -> tuple[list[str], tuple[Entry, bytes] | None, float]:
+    """(ids that are not there any more, the best one's entry and content if it passes the threshold, its probability)."""
+    reads = store.candidates(connection, asked.scope, asked.hard, near, now_ns)
+    gone = sorted(set(near) - {read.id for read in reads})
+    if not reads:
+        return gone, None, 0.0
+    chosen, probability = best(asked.question, reads)
+    if probability < asked.threshold:
+        return gone, None, probability
+    return gone, store.get_entry(connection, asked.scope, chosen.id, now_ns), probability
 
 
 def best(asked: Question, reads: list[store.Read]) -> tuple[store.Read, float]:

@@ -99,20 +99,14 @@ class Cache:
         """The best of the nearest questions, if the verifier lets it pass."""
         from genwright.gateway.cache import candidates
 
-        scope, question = notes.actor.scope, notes.question
-        assert question is not None
-        reads = await self._database.read(store.candidates, scope, notes.key.scope, near, clock.now_ns())
-        if len(reads) < len(near):
-            self._forget(scope, sorted(set(near) - {read.id for read in reads}))
-        if not reads:
-            return None
-        best, probability = await asyncio.to_thread(candidates.best, question, reads)
-        if probability < threshold:
-            return None
-        kept = await self._database.read(store.get_entry, scope, best.id, clock.now_ns())
+        scope = notes.actor.scope
+        assert notes.question is not None
+        asked = candidates.Asked(scope, notes.key.scope, notes.question, threshold)
+        gone, kept, probability = await self._database.read(candidates.verified, asked, near, clock.now_ns())
+        self._forget(scope, gone)
         if kept is None:
             return None
-        return self._hit(notes, call, kept, None if best.id == notes.key.id else probability)  # kept while we were looking
+        return self._hit(notes, call, kept, None if kept[0].id == notes.key.id else probability)  # kept while we were looking
 
     def _hit(self, notes: _Notes, call: Call, kept: tuple[Entry, bytes], probability: float | None) -> Found:
         """A hit, noted down. `probability` None: the very same call."""
