@@ -4,6 +4,7 @@ import re
 
 import sqlalchemy as sa
 
+from genwright.access.types import NewNode, Under
 from genwright.audit import events
 from page_site import PLANTED
 
@@ -142,3 +143,18 @@ async def test_only_administrators_manage_the_tree(site):
         await editor.get(path, 403)
         await editor.post(path, 403, name="x", role="admin")
     await editor.post("/access/places", 403, name="x")
+
+
+async def test_a_busy_branch_hides_no_other(site):
+    tree = site.house.access.tree
+    team = await tree.add_node(site.actor, "team", NewNode("research"))
+    busy = await tree.add_node(site.actor, "service", NewNode("a-busy", team=team.id))
+    quiet = await tree.add_node(site.actor, "service", NewNode("b-quiet", team=team.id))
+    for number in range(30):
+        await site.house.access.create_key(site.actor, f"busy-{number:02d}", "caller", under=Under(service=busy.id))
+    await site.house.access.create_key(site.actor, "still here", "caller", under=Under(service=quiet.id))
+    html = await site.get("/access")
+    assert "still here" in html
+    assert "11 of 31 keys shown" in html
+    assert html.count("<b>busy-") == 10
+    assert (await site.get("/access", team=team.id)).count("<b>busy-") == 30

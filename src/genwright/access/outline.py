@@ -9,7 +9,7 @@ from genwright.access.terms import Path
 from genwright.access.types import Key, Member, Node, Terms
 
 SHOWN = 20
-"""Keys of one team before a page says that there are more."""
+"""About how many keys of one team a page shows before it says that there are more."""
 
 
 class Line(NamedTuple):
@@ -43,18 +43,17 @@ def groups(keys: list[Key], members: list[Member], nodes: list[Node], shown: int
     for team in [*(node for node in nodes if node.kind == "team"), None]:
         mine = team.id if team else ""
         path = Path(()) if team is None else Path(()).under(f"team:{mine}", team)
-        lines: list[Line] = []
+        branches: list[list[Line]] = []
         for holder in (one for one in holders.values() if one.team == mine):
             held = [key for key in keys if key.holder == holder.id]
             if held or holder in services:
-                kind = "service" if holder in services else "member"
-                lines += _branch(path, kind, holder, held)
+                branches.append(_branch(path, "service" if holder in services else "member", holder, held))
         loose = [key for key in keys if not key.holder and key.team == mine]
         loose += [key for key in keys if key.holder and key.holder not in holders and team is None]
-        lines += [_line(path, "key", key, 0) for key in loose]
-        count = sum(line.kind == "key" for line in lines)
-        if team is not None or lines:
-            found.append(Group(team, _first(lines, shown), count, max(0, count - shown)))
+        if loose:
+            branches.append([_line(path, "key", key, 0) for key in loose])
+        if team is not None or branches:
+            found.append(_group(team, branches, shown))
     return found
 
 
@@ -69,11 +68,9 @@ def _line(path: Path, kind: str, record: Any, level: int) -> Line:
     return Line(level, kind, record, end.role, end.terms, end.terms != path.terms)
 
 
-def _first(lines: list[Line], shown: int) -> list[Line]:
-    kept, count = [], 0
-    for line in lines:
-        if count >= shown:
-            break
-        count += line.kind == "key"
-        kept.append(line)
-    return kept
+def _group(team: Node | None, branches: list[list[Line]], shown: int) -> Group:
+    """Where there are more keys than can be shown each branch shows some of its own: a busy one hides no other."""
+    count = sum(line.kind == "key" for branch in branches for line in branch)
+    each = count if count <= shown else max(3, shown // len(branches))
+    lines = [line for branch in branches for line in branch[: each + (branch[0].kind != "key")]]
+    return Group(team, lines, count, count - sum(line.kind == "key" for line in lines))
