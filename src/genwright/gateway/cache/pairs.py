@@ -116,10 +116,12 @@ def _aligned(name: str, like: np.ndarray, wa: np.ndarray, wb: np.ndarray) -> dic
 
 def _left_over(a: Question, b: Question) -> dict[str, float]:
     """Pieces that only one side has, and whether what is left over on both sides means the same."""
-    only_a, only_b = ~np.isin(a.ids, b.ids), ~np.isin(b.ids, a.ids)
+    here, there = a.ids.tolist(), b.ids.tolist()
+    sa, sb = set(here), set(there)
+    only_a, only_b = np.array([piece not in sb for piece in here]), np.array([piece not in sa for piece in there])
     wa, wb = float(a.rarity.sum()), float(b.rarity.sum())
     ra, rb = float(a.rarity[only_a].sum()), float(b.rarity[only_b].sum())
-    common = float(_rarity(np.intersect1d(a.ids, b.ids)).sum())
+    common = float(_rarity(np.array(sorted(sa & sb), np.int32)).sum())
     found = {
         "overlap": common / (wa + wb - common + 1e-9) if wa + wb > common else 1.0,
         "covered_a": 1 - ra / wa,
