@@ -46,6 +46,8 @@ def known(kind: str, price_as: str, address: str, model: str) -> tuple[tuple[str
             for name, value in entry.items():
                 if name != "match":
                     found.setdefault(name, (value, "rows"))
+    if found.get("output", ([], ""))[0] == ["text"]:
+        found.setdefault("operation", ("chat", "rows"))
     for name, value in _tables()["services"].get(kind, {}).items():
         found.setdefault(name, (value, "rows"))
     window = prices.window(price_as, model)
