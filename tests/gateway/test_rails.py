@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import openai
 import pytest
 
-from genwright.testing.provider import Reply, ToolCall
+from genwright.testing.provider import Recorded, Reply, ToolCall
 
 RULE = {"guard": "pii", "action": "change"}
 POLICY = {
@@ -55,6 +57,38 @@ def test_input_is_changed_before_the_provider_sees_it(policy, openai_client, pro
     assert guard.attributes["genwright.findings"][0]["kind"] == "email"
     assert guard.attributes["genwright.policy"] == policy.ref
     assert "ann@example.com" not in str(chat.input)
+
+
+RESPONSE = {
+    "id": "resp_1", "object": "response", "status": "completed", "model": "m", "created_at": 1,
+    "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                "content": [{"type": "output_text", "text": MAIL, "annotations": []}]}],
+}  # fmt: skip
+
+
+def test_input_and_output_of_every_other_face_are_changed_too(policy, openai_client, provider, served):
+    """Where the caller's own body goes out, too: OpenAI's Responses and legacy completions."""
+    served.add(provider, "oai", "openai")
+    provider.replay([Recorded(json.dumps(RESPONSE).encode())])
+    made = openai_client.responses.create(model="oai/m", input=MAIL, instructions="Be brief.", extra_body={"odd": 1})
+    sent = provider.calls[-1]
+    assert (sent.path, sent.body["odd"]) == ("/v1/responses", 1)
+    assert "ann@example.com" not in str(sent.body)
+    assert "write to " in str(sent.body["input"])
+    assert "Be brief." in str(sent.body)
+    assert "ann@example.com" not in made.output_text
+    assert "ann@example.com" not in openai_client.responses.retrieve(made.id).output_text
+    completion = {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": [{"index": 0, "text": MAIL}]}
+    provider.replay([Recorded(json.dumps(completion).encode())])
+    made = openai_client.completions.create(model="oai/m", prompt=MAIL)
+    assert provider.calls[-1].path == "/v1/completions"
+    assert "ann@example.com" not in str(provider.calls[-1].body)
+    assert provider.calls[-1].body["prompt"].startswith("write to ")
+    assert "ann@example.com" not in made.choices[0].text
+    with openai_client.responses.stream(model="test/m", input=MAIL) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+    assert text.startswith("echo: write to ")
+    assert "ann@example.com" not in text
 
 
 def test_blocked_input_never_leaves(policy, openai_client, provider, served):
