@@ -128,6 +128,13 @@ def test_an_error_keeps_googles_words():
     assert "temperature value of 1000" in error.message
 
 
+def test_google_says_in_the_body_how_long_to_wait():
+    body = json.dumps({"error": {"code": 429, "message": "Quota", "status": "RESOURCE_EXHAUSTED", "details": [
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37.5s"}]}}).encode()  # fmt: skip
+    assert refusal("gemini", 429, {}, body).retry == 37.5
+    assert refusal("gemini", 429, {"retry-after": "3"}, body).retry == 3
+
+
 def test_a_blocked_prompt_is_an_answer_that_says_so():
     blocked = (
         b'{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":7,"totalTokenCount":7}}'

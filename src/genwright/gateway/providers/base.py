@@ -5,6 +5,7 @@ A dialect (openai_compatible.py, anthropic/) is three pure conversions: request,
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import MappingProxyType
@@ -394,7 +395,7 @@ def refusal(name: str, status: int, headers: dict[str, str], body: bytes, dialec
         details["upstream_code"] = code
     text = f"{name} answered {status}: {message or 'without a reason'}"
     if kind is UpstreamLimited or status == 503:
-        return kind(text, retry=_retry_after(headers) or kind.default_retry, **details)
+        return kind(text, retry=_retry_after(headers, body) or kind.default_retry, **details)
     if kind is UpstreamRefused and dialect and message:
         return Refused(text, status, body, dialect, **details)
     return kind(text, **details)
@@ -446,8 +447,13 @@ def stream_error(name: str, body: bytes) -> Error:
     )
 
 
-def _retry_after(headers: dict[str, str]) -> float | None:
+_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
+"""Google says how long to wait in the body (google.rpc.RetryInfo)."""
+
+
+def _retry_after(headers: dict[str, str], body: bytes = b"") -> float | None:
     try:
         return max(0.0, float(headers["retry-after"]))
     except (KeyError, ValueError):
-        return None
+        found = _DELAY.search(body)
+        return float(found[1]) if found else None

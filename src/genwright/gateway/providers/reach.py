@@ -31,7 +31,7 @@ class Authority(Protocol):
 
     @staticmethod
     def takes(credential: str) -> bool:
-        """Whether this is its kind of credential; any other goes into a header as a plain key (both clouds hand those out too)."""
+        """Whether this is its kind of credential. Any other is a plain key, which both clouds hand out too."""
         ...
 
     @staticmethod
@@ -97,6 +97,6 @@ def make(row: Any, dialect: Any, base_url: str, key: str, http: Http) -> Reach:
 
 
 def normal(row: Any, key: str) -> str:
-    """A credential in the one form that is stored: JSON without line ends, a plain key as it is. Raises Invalid naming what is wrong."""
+    """A credential in the form that is stored: JSON without line ends, a plain key as it is. Raises Invalid saying what is wrong."""
     authority = AUTHORITIES.load(row.authority) if row.authority else None
     return authority.normal(key) if authority is not None and authority.takes(key) else key
