@@ -28,7 +28,7 @@ from genwright.gateway.money.windows import SECOND, Steady
 from genwright.gateway.types import Call
 from genwright.vocab import new_id
 
-REPLICA_S = 0.9
+REPLICA_S = 0.45
 """On PostgreSQL another server may have set a limit: look again after this long."""
 MAX_PLANS = 20_000
 OPERATION = {
@@ -226,8 +226,9 @@ class Desk:
         """The rules that cover an actor."""
         workspace = actor.scope.workspace
         looked = self._looked.get(workspace)
-        if looked is None or clock.monotonic() - looked >= self._look_again_s:
-            await self._read(workspace)
+        age_s = float("inf") if looked is None else clock.monotonic() - looked
+        if age_s >= self._look_again_s and (age_s >= 2 * self._look_again_s or not self._reading.locked()):
+            await self._read(workspace)  # while one call looks again, others go on with what is known, for as long again
         known = self._plans.get(actor.id)
         if (
             known is not None
@@ -244,11 +245,10 @@ class Desk:
     async def _read(self, workspace: str, *, again: bool = False) -> None:
         """Read the limits of a workspace; where that fails those known before stand, and without any nothing can be checked."""
         looked = self._looked.get(workspace)
-        if looked is not None:
-            self._looked[workspace] = looked = clock.monotonic()  # others go on with what is known meanwhile
         async with self._reading:
             if self._looked.get(workspace) != looked and not again:
                 return  # somebody else has just looked
+            began = clock.monotonic()
             try:
                 limits = await self._registry.read(store.all_limits, workspace)
             except sa.exc.SQLAlchemyError as error:
@@ -256,7 +256,7 @@ class Desk:
                     raise Unavailable("The limits of this workspace cannot be read now. Nothing was sent.") from error
                 log.warning("limits not read again: %s", error)
                 limits = [rule.limit for rule in self._rules[workspace]]
-            self._looked[workspace] = clock.monotonic()
+            self._looked[workspace] = began
             known = {rule.limit.id: rule for rule in self._rules.get(workspace, [])}
             rules = []
             for limit in limits:
