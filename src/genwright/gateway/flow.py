@@ -1,14 +1,14 @@
-"""The life of one call to a model: admission, cache, the walk along a route, attempts with their rails and money, the answer.
+"""The life of one call to a model: admission, the walk along a route, one attempt after the other, the answer.
 
-Every attempt at a provider is a span of its own and a ledger row, however it ends; a route's attempts lie under one span. Knows
-no wire format (faces/, providers/), no rule of a route (routing/), no limit (money/) and no threshold (cache/): it is the order
-in which they are asked.
+Every attempt at a provider is a span of its own and a ledger row, however it ends; a route's attempts lie under one span. What
+happens inside an attempt at a chat is chat.py's. Knows no wire format (faces/, providers/), no rule of a route (routing/) and no
+limit (money/): it is the order in which they are asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,31 +18,14 @@ from genwright import clock
 from genwright.access.types import Actor
 from genwright.errors import Error, Missing, UpstreamTimeout
 from genwright.gateway.attempt import Attempt
-from genwright.gateway.cache.types import About, Found
-from genwright.gateway.directory import Directory
-from genwright.gateway.money.desk import Desk
+from genwright.gateway.chat import Chat, Parts
 from genwright.gateway.providers.base import Endpoint
-from genwright.gateway.rails import Rails
 from genwright.gateway.routing.types import Candidate, Outcome, Walk
-from genwright.gateway.types import Answer, Call, Chunk, Collected
-from genwright.vocab import PROMPT
+from genwright.gateway.types import Answer, Call, Chunk
 
 R = TypeVar("R")
 Once = Callable[[Attempt, Endpoint, Call], Awaitable[R]]
 """Sends one request to a provider and completes the attempt."""
-
-
-class Parts(NamedTuple):
-    """What a call meets on its way."""
-
-    directory: Directory
-    tracing: Any
-    guardrails: Any
-    money: Desk
-    cache: Any
-    router: Any
-    health: Any
-    catalogue: Any
 
 
 class _Way(NamedTuple):
@@ -61,13 +44,14 @@ class Flow:
     def __init__(self, parts: Parts):
         self._parts = parts
         self._tracing = parts.tracing
+        self._chat = Chat(parts)
         self._shadows: set[asyncio.Task] = set()
 
     # -- whole answers
 
     async def complete(self, actor: Actor, call: Call) -> Answer:
         """The whole answer of a chat."""
-        return await self.run(actor, call, "chat", self._chat)
+        return await self.run(actor, call, "chat", self._chat.whole)
 
     async def run(self, actor: Actor, call: Call, operation: str, once: Once[R]) -> R:
         """`once` at one provider after the other, as the call's route says, until one answers."""
@@ -122,22 +106,6 @@ class Flow:
             outcome.duration_s = clock.monotonic() - began
             self._parts.health.end(beat, outcome)
         return outcome
-
-    async def _chat(self, attempt: Attempt, endpoint: Endpoint, call: Call) -> Answer:
-        call, rails, about = await self._prepare(attempt, call, stream=False)
-        found = await self._find(attempt, call, about)
-        if found is not None and found.answer is not None:
-            return attempt.cached(found)
-        call = await attempt.reserve(call)
-        attempt.sent = True
-        answer = await endpoint.complete(call, attempt.model)
-        _note_dropped(attempt, call)
-        if rails is not None:
-            answer = rails.after(answer)
-        answer = await attempt.finish(answer)
-        if found is not None:
-            self._parts.cache.keep(found, answer)
-        return answer
 
     async def _hedged(self, way: _Way, once: Once[Any], candidate: Candidate) -> Outcome:
         """The candidate, and its hedge where it gives nothing in time: the first good answer counts, the other is cancelled."""
@@ -215,7 +183,7 @@ class Flow:
             endpoint = await self._parts.directory.endpoint(way.actor.scope, candidate.provider)
             with self._span(way, call, candidate) as span:
                 attempt = self._begin(way, span, endpoint, candidate)
-                async with aclosing(self._chat_streaming(attempt, endpoint, call)) as items:
+                async with aclosing(self._chat.streamed(attempt, endpoint, call)) as items:
                     async for item in items:
                         if isinstance(item, Answer):
                             outcome.answer = item
@@ -230,51 +198,6 @@ class Flow:
             outcome.duration_s = clock.monotonic() - began
             self._parts.health.end(beat, outcome)
 
-    async def _chat_streaming(self, attempt: Attempt, endpoint: Endpoint, call: Call) -> AsyncGenerator[Chunk | Answer]:
-        collected, held = Collected(), None
-        try:
-            call, rails, about = await self._prepare(attempt, call, stream=True)
-            found = await self._find(attempt, call, about)
-            if found is not None and found.answer is not None:
-                answer = attempt.cached(found)
-                for piece in found.chunks():
-                    yield piece
-                yield answer
-                return
-            call = await attempt.reserve(call)
-            held = rails.stream() if rails is not None else None
-            kept: list[Chunk] | None = [] if found is not None else None
-
-            def out(piece: Chunk) -> Chunk:
-                collected.add(piece)
-                if kept is not None:
-                    kept.append(piece)
-                return piece
-
-            attempt.sent = True
-            async with aclosing(endpoint.stream(call, attempt.model)) as chunks:  # type: ignore[type-var]
-                async for received in _begun_in_time(chunks, call.first_chunk_s):
-                    if not attempt.first_chunk_ns:
-                        attempt.first_chunk()
-                        _note_dropped(attempt, call)
-                    chunk = received if held is None else held.feed(received)
-                    if chunk is None:
-                        continue
-                    yield out(chunk)
-            if held is not None and (last := held.close()) is not None:
-                yield out(last)
-            if held is not None:
-                held.report()
-            answer = await attempt.finish(_whole(collected))
-            if found is not None:
-                self._parts.cache.keep(found, answer, kept)
-        except BaseException as error:
-            if held is not None:
-                held.report(error)
-            await attempt.fail(error, collected, attempt.sent)
-            raise
-        yield answer
-
     # -- what both share
 
     def _before(self, way: _Way, candidate: Candidate) -> None:
@@ -286,7 +209,7 @@ class Flow:
                 way.call, told=None, deadline=0.0, attributes={**way.call.attributes, "genwright.shadow": candidate.step}
             )
             aside = _Way(way.actor, mirrored, "chat", way.admission, way.walk)
-            task = asyncio.create_task(self._attempt(aside, self._chat, shadow))
+            task = asyncio.create_task(self._attempt(aside, self._chat.whole, shadow))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
 
@@ -306,50 +229,6 @@ class Flow:
 
     def _route_span(self, actor: Actor, call: Call) -> Any:
         return self._tracing.span(actor, call.model, operation="route", parent=call.parent)
-
-    async def _find(self, attempt: Attempt, call: Call, policy: str) -> Found | None:
-        if call.cache == "off":
-            return None
-        about = About(f"{attempt.provider}/{attempt.model}", policy, attempt.span.trace_id)
-        found = await self._parts.cache.find(attempt.actor, call, about)
-        if found is not None and call.told is not None:
-            call.told.cache = found.header
-        return found
-
-    async def _prepare(self, attempt: Attempt, call: Call, stream: bool) -> tuple[Call, Rails | None, str]:
-        """Render the prompt, note on the span what is asked, run the rails that come before; with the policy's ref."""
-        actor = attempt.actor
-        if call.prompt is not None:
-            call = self._render(actor, call)
-            attempt.span.set(PROMPT, call.prompt.version.ref)  # type: ignore[union-attr]
-        if call.context is not None:
-            call = await self._parts.router.fit(actor, call, f"{attempt.provider}/{attempt.model}")
-        attempt.describe(call, stream)
-        ref, policy = await self._parts.guardrails.default(actor.scope) if call.rails else (None, None)
-        if ref is None or policy is None:
-            return call, None, ""
-        rails = Rails(self._parts.guardrails, self._tracing, actor, ref, policy)
-        allowed = rails.before(call)
-        if allowed is not call:
-            attempt.describe(allowed, stream)
-        return allowed, rails, ref
-
-    def _render(self, actor: Actor, call: Call) -> Call:
-        from genwright.prompts.service import render
-
-        use = call.prompt
-        assert use is not None
-        with self._tracing.span(actor, f"render {use.version.name}", operation="render_prompt") as span:
-            span.set(PROMPT, use.version.ref)
-            for name in ("genwright.step",):
-                if name in call.attributes:
-                    span.set(name, call.attributes[name])
-            span.input = {"genwright.variables": use.variables}
-            rendered = render(use.version.content, use.variables)
-            span.output = rendered.messages
-        return msgspec.structs.replace(
-            call, messages=[*rendered.messages, *call.messages], parameters={**rendered.parameters, **call.parameters}, wire=None
-        )
 
 
 class _Single:
@@ -417,30 +296,9 @@ def _blamed(error: BaseException, call: Call) -> BaseException:
     return error
 
 
-async def _begun_in_time(chunks: AsyncIterator[Chunk], seconds: float) -> AsyncGenerator[Chunk]:
-    """The chunks, if the first comes within so many seconds (0: however long it takes). Raises UpstreamTimeout."""
-    if seconds:
-        try:
-            async with asyncio.timeout(seconds):
-                first = await anext(chunks, None)
-        except TimeoutError:
-            raise UpstreamTimeout(f"The first piece of the answer did not come within {seconds:g} s.", phase="first") from None
-        if first is None:
-            return
-        yield first
-    async for chunk in chunks:
-        yield chunk
-
-
 def _over(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """`own` laid over `given`; None takes one away."""
     return {name: value for name, value in {**given, **own}.items() if own.get(name, value) is not None}
-
-
-def _note_dropped(attempt: Attempt, call: Call) -> None:
-    """Fields that were left out with the caller's leave."""
-    if call.told is not None and call.told.dropped:
-        attempt.span.set("genwright.dropped", call.told.dropped)
 
 
 def _tell(call: Call, admission: Any) -> None:
@@ -459,15 +317,3 @@ def _result(walk: Walk) -> Outcome:
     if walk.result is None:
         raise walk.error or Missing("The route leads to no model for this call. Nothing was sent.", code="no_candidate")
     return walk.result
-
-
-def _whole(collected: Collected) -> Answer:
-    messages = collected.messages()
-    return Answer(
-        messages[0],
-        finish_reason=collected.finish or "stop",
-        usage=collected.usage,
-        model=collected.model,
-        response_id=collected.response_id,
-        others=messages[1:],
-    )
