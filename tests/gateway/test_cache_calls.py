@@ -218,3 +218,22 @@ def test_another_workspace_never_hits(served, provider, rule):
             found = ask(served, text, key=who)
             assert (state(found), found.json()["choices"][0]["message"]["content"]) == (how, answer)
     served.run(served.house.gateway.cache.remove_rule(there, "all"))
+
+
+def test_another_face_streams_a_hit_in_its_own_words(served, provider, rule):
+    import anthropic
+
+    provider.script([Reply(text="Use os.rename, or Path.rename.")])
+    with anthropic.Anthropic(base_url=served.origin, api_key=served.house.keys["full"], max_retries=0) as client:
+
+        def said():
+            asked = {"model": "test/test-model", "max_tokens": 100, "messages": [{"role": "user", "content": QUESTION}]}
+            with client.messages.stream(**asked) as stream:
+                text = "".join(stream.text_stream)
+                state = stream.response.headers["x-genwright-cache"]
+            served.run(served.house.gateway.flush())
+            return state, text
+
+        assert said() == ("miss", "Use os.rename, or Path.rename.")
+        assert said() == ("hit", "Use os.rename, or Path.rename.")
+    assert len(provider.calls) == 1

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WAIT_S = 0.25
 """Longest wait for the first reading of a project; a call that comes earlier finds less."""
 LOOK_AGAIN_S = 1.0
+OVERLAP_NS = 5_000_000_000
+"""Clocks of servers differ: what was kept shortly before the newest seen is read again."""
 log = logging.getLogger("genwright.gateway.cache")
 
 
@@ -89,7 +91,7 @@ class Shelves:
 
     async def _read(self, scope: Scope, room: Room) -> None:
         try:
-            rows = await self._database.read(store.vectors, scope, room.seen_ns, clock.now_ns())
+            rows = await self._database.read(store.vectors, scope, room.seen_ns - OVERLAP_NS, clock.now_ns())
             await asyncio.to_thread(_fill, room, rows)
         except (Error, sa.exc.SQLAlchemyError) as error:
             room.looked = float("-inf")
