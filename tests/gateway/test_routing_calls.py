@@ -131,10 +131,9 @@ def test_a_weak_answer_is_given_in_a_stream_when_the_strong_model_is_down(served
 
 def test_both_answers_of_a_mirrored_call_are_kept_and_nobody_waits(served, provider, put, call, gateway):
     put("mirror", {"type": "mirror", "node": "test/mirror-1", "shadow": "test/mirror-2"})
-    provider.always(Reply("the shadow's", fault=Fault.slow(0.4)), model="mirror-2")
-    start = time.monotonic()
+    provider.always(Reply("the shadow's", fault=Fault.slow(0.9)), model="mirror-2")
     answer = call("mirror")
-    assert time.monotonic() - start < 0.35
+    assert provider.active == 1  # the shadow is still at work
     for _ in range(100):
         if len(served.ledger(answer.trace_id)) == 2:
             break
@@ -284,14 +283,12 @@ def test_g6_the_retry_budget_alone_holds_too(served, provider, put, gateway):
 
 
 def test_g7_a_hedge_answers_for_a_slow_model_is_billed_and_stops_in_an_outage(served, provider, put, call, gateway):
-    put("g7", {"type": "hedge", "node": "test/g7-1", "to": "test/g7-2"})
-    for _ in range(60):
+    put("g7", {"type": "hedge", "node": "test/g7-1", "to": "test/g7-2", "after_s": 0.05})
+    for _ in range(3):
         call("g7")
     gateway.health._hedges[served.scope] = 5.0
     provider.always(Fault.hang(billed=True), model="g7-1")
-    start = time.monotonic()
     answer = call("g7")
-    assert time.monotonic() - start < 0.5
     assert answer.model == "g7-2"
     assert {row.model: row.status for row in served.ledger(answer.trace_id)} == {"g7-1": "cancelled", "g7-2": "ok"}
     provider.always(Fault.hang(), model="dead")
