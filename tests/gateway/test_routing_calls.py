@@ -131,7 +131,7 @@ def test_a_weak_answer_is_given_in_a_stream_when_the_strong_model_is_down(served
 
 def test_both_answers_of_a_mirrored_call_are_kept_and_nobody_waits(served, provider, put, call, gateway):
     put("mirror", {"type": "mirror", "node": "test/mirror-1", "shadow": "test/mirror-2"})
-    provider.always(Reply("the shadow's", fault=Fault.slow(0.9)), model="mirror-2")
+    provider.always(Reply("the shadow's", fault=Fault.slow(0.45)), model="mirror-2")
     answer = call("mirror")
     assert provider.active == 1  # the shadow is still at work
     for _ in range(100):
