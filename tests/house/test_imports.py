@@ -1,6 +1,8 @@
 """The plan of the house, held by tests: who may import whom, and what an `__init__.py` may hold."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,13 @@ def test_no_code_from_data_and_one_clock(file):
             if file.name != "clock.py" and text in ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow"):
                 wrong.append(f"line {node.lineno}: {text} (use clock)")
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_command_starts_without_database_framework_or_numbers():
+    program = (
+        "import importlib, sys, genwright.cli as cli\n"
+        "for room, _ in {*cli.GROUPS.values(), *cli.VERBS.values()}: importlib.import_module(f'genwright.{room}.commands')\n"
+        "print({name.split('.')[0] for name in sys.modules} & {'sqlalchemy', 'numpy', 'fastapi', 'starlette', 'dbos'})"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "set()"

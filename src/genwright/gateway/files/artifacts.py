@@ -10,7 +10,6 @@ import msgspec
 from genwright.errors import Invalid
 from genwright.gateway.files.fields import fields
 from genwright.gateway.routing import tree
-from genwright.prompts.service import check as check_prompt
 
 Client = Any
 NAMES = 500
@@ -78,6 +77,8 @@ def put_artifact(kind: str, room: str, verb: str) -> Callable[[Client, str, Any,
 
 
 def prompt(content: dict[str, Any]) -> dict[str, Any]:
+    from genwright.prompts.service import check as check_prompt  # a fifth of a second that other commands need not wait for
+
     return msgspec.to_builtins(check_prompt(content))
 
 
