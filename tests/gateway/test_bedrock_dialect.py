@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from genwright.errors import Error, Invalid, Upstream, UpstreamLimited, UpstreamRefused
-from genwright.gateway.providers.base import refusal
 from genwright.gateway.providers.bedrock.dialect import Bedrock
 from genwright.gateway.providers.bedrock.eventstream import Parser
 from genwright.gateway.providers.bedrock.signing import Aws, Credential, sign
+from genwright.gateway.providers.failures import refusal
 from genwright.gateway.types import Call, Collected, Wire
 from genwright.messages import Media, Message, Reasoning, Text, ToolCall, ToolResult, assistant, system, user
 from genwright.prices import Usage

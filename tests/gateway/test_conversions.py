@@ -12,7 +12,7 @@ from genwright.errors import Invalid, Upstream, UpstreamAuth, UpstreamLimited, U
 from genwright.gateway.faces import anthropic as anthropic_face
 from genwright.gateway.faces import openai as openai_face
 from genwright.gateway.providers.anthropic.dialect import Anthropic
-from genwright.gateway.providers.base import refusal
+from genwright.gateway.providers.failures import refusal
 from genwright.gateway.providers.openai_compatible import OpenAICompatible
 from genwright.gateway.sse import Parser, frame
 from genwright.gateway.types import Answer, Chunk, Collected, ToolDelta

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from genwright.errors import Invalid, UpstreamRefused
-from genwright.gateway.providers.base import refusal
+from genwright.gateway.providers.failures import refusal
 from genwright.gateway.providers.gemini.dialect import UNSIGNED, Gemini
 from genwright.gateway.sse import Parser
 from genwright.gateway.types import Call, Collected, Wire

@@ -17,7 +17,7 @@ from genwright.errors import Error, Missing, RateLimited, Unauthenticated, Upstr
 from genwright.gateway.exchange import Exchange, Gone, Headers
 from genwright.gateway.media.operations import PATHS
 from genwright.gateway.money.answers import HEADER
-from genwright.gateway.providers.base import Refused
+from genwright.gateway.providers.failures import Refused
 
 if TYPE_CHECKING:
     from genwright.gateway.service import Gateway

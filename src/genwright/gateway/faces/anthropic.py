@@ -20,7 +20,7 @@ from genwright.errors import (
 )
 from genwright.gateway import sse
 from genwright.gateway.faces.openai import Asked, field_error, read_json, take_drop
-from genwright.gateway.providers.base import own_words
+from genwright.gateway.providers.failures import own_words
 from genwright.gateway.types import REDACTED, Answer, Call, Chunk, Model, Wire
 from genwright.gateway.wire import anthropic as wire
 from genwright.gateway.wire.openai import as_text, bad

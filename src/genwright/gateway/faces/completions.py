@@ -13,8 +13,8 @@ from genwright import clock
 from genwright.errors import Error
 from genwright.gateway import sse
 from genwright.gateway.faces.openai import Asked, StreamOptions, field_error, read_json, take_drop, write_error
-from genwright.gateway.providers.base import own_words
 from genwright.gateway.providers.completions import DIALECT
+from genwright.gateway.providers.failures import own_words
 from genwright.gateway.types import Answer, Call, Chunk, Wire
 from genwright.gateway.wire import openai as wire
 from genwright.gateway.wire.openai import bad

@@ -13,7 +13,7 @@ import msgspec
 from genwright import clock
 from genwright.errors import Blocked, Error, Forbidden, Missing, RateLimited, Unauthenticated, UpstreamAuth, UpstreamLimited
 from genwright.gateway import sse
-from genwright.gateway.providers.base import own_words
+from genwright.gateway.providers.failures import own_words
 from genwright.gateway.types import Answer, Call, Chunk, Wire
 from genwright.gateway.wire import openai as wire
 from genwright.gateway.wire.openai import bad

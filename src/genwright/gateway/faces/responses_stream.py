@@ -14,7 +14,7 @@ from genwright.gateway import sse
 from genwright.gateway.faces import responses as face
 from genwright.gateway.faces.openai import write_error
 from genwright.gateway.faces.responses import AskedResponse
-from genwright.gateway.providers.base import own_words
+from genwright.gateway.providers.failures import own_words
 from genwright.gateway.types import Answer, Chunk, ToolDelta
 from genwright.gateway.wire import responses as wire
 from genwright.vocab import new_id

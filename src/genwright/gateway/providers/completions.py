@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from genwright.gateway import sse
-from genwright.gateway.providers.base import stream_error
+from genwright.gateway.providers.failures import stream_error
 from genwright.gateway.providers.openai_compatible import OpenAICompatible
 from genwright.gateway.types import Answer, Call, Chunk
 from genwright.gateway.wire import openai as wire

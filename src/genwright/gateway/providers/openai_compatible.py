@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from genwright.gateway import sse
-from genwright.gateway.providers.base import Embedded, stream_error
+from genwright.gateway.providers.base import Embedded
+from genwright.gateway.providers.failures import stream_error
 from genwright.gateway.types import Answer, Call, Chunk, ToolDelta
 from genwright.gateway.wire import openai as wire
 from genwright.messages import Message

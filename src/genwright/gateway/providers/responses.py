@@ -12,7 +12,8 @@ import msgspec
 
 from genwright.errors import Error, Invalid, Upstream, UpstreamLimited
 from genwright.gateway import sse
-from genwright.gateway.providers.base import Embedded, stream_error
+from genwright.gateway.providers.base import Embedded
+from genwright.gateway.providers.failures import stream_error
 from genwright.gateway.types import Answer, Call, Chunk, ToolDelta
 from genwright.gateway.wire import responses as wire
 from genwright.gateway.wire.openai import bad, unsupported

@@ -9,7 +9,8 @@ import msgspec
 
 from genwright.errors import Invalid
 from genwright.gateway import sse
-from genwright.gateway.providers.base import Embedded, stream_error
+from genwright.gateway.providers.base import Embedded
+from genwright.gateway.providers.failures import stream_error
 from genwright.gateway.types import REDACTED, Answer, Call, Chunk, ToolDelta
 from genwright.gateway.wire import anthropic as wire
 from genwright.gateway.wire.openai import UNSUPPORTED, bad, unsupported

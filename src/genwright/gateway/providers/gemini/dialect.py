@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from genwright.gateway import sse
-from genwright.gateway.providers.base import Embedded, stream_error
+from genwright.gateway.providers.base import Embedded
+from genwright.gateway.providers.failures import stream_error
 from genwright.gateway.types import Answer, Call, Chunk, ToolDelta
 from genwright.gateway.wire import gemini as wire
 from genwright.gateway.wire.openai import as_text, bad, unsupported
