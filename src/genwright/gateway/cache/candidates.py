@@ -55,9 +55,9 @@ def verified(
 
 def best(asked: Question, reads: list[store.Read]) -> tuple[store.Read, float]:
     """The candidate that is nearest piece by piece, and its probability."""
-    questions = [unpacked(read) for read in reads]
-    at = max(range(len(reads)), key=lambda at: pairs.closeness(asked, questions[at]))
-    return reads[at], shipped().probability(asked, questions[at])
+    stored = [arrays(read) for read in reads]
+    at = pairs.nearest(asked, stored)
+    return reads[at], shipped().probability(asked, pairs.question(reads[at].question, *stored[at]))
 
 
 def packed(id: str, question: Question) -> store.Read:
@@ -66,12 +66,10 @@ def packed(id: str, question: Question) -> store.Read:
     return store.Read(id, question.text, vector.tobytes(), pieces.tobytes(), pairs.packed(question.rows).tobytes())
 
 
-def unpacked(read: store.Read) -> Question:
-    """The question as it is compared."""
-
-    pieces = np.frombuffer(read.pieces, np.uint16).astype(np.int32)
-    vector = np.frombuffer(read.vector, np.float16).astype(np.float32)
-    return pairs.question(read.question, vector, pieces, np.frombuffer(read.rows, np.int8).reshape(len(pieces), -1))
+def arrays(read: store.Read) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(vector, ids, rows) of a stored question."""
+    ids = np.frombuffer(read.pieces, np.uint16).astype(np.int32)
+    return np.frombuffer(read.vector, np.float16).astype(np.float32), ids, np.frombuffer(read.rows, np.int8).reshape(len(ids), -1)
 
 
 def usual() -> float:

@@ -75,12 +75,23 @@ def packed(rows: np.ndarray) -> np.ndarray:
 
 def closeness(a: Question, b: Question) -> float:
     """What candidates are ordered by: cosine of the wholes plus the mean of both late interactions; at most 2."""
-    if not len(a.ids) or not len(b.ids):
-        return float(a.vector @ b.vector)
-    like = a.rows @ b.rows.T
+    return _closeness(a, b.vector, b.rows, b.rarity)
+
+
+def nearest(asked: Question, kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> int:
+    """Which of the questions (vector, ids, rows as they were stored) is the closest; no words are looked at yet."""
+    near = [_closeness(asked, vector, _unit(rows.astype(np.float32)), _rarity(ids)) for vector, ids, rows in kept]
+    return max(range(len(near)), key=near.__getitem__)
+
+
+def _closeness(a: Question, vector: np.ndarray, rows: np.ndarray, rarity: np.ndarray) -> float:
+    whole = float(a.vector @ vector)
+    if not len(a.ids) or not len(rarity):
+        return whole
+    like = a.rows @ rows.T
     here = (like.max(1) @ a.rarity) / a.rarity.sum()
-    there = (like.max(0) @ b.rarity) / b.rarity.sum()
-    return float(a.vector @ b.vector) + (float(here) + float(there)) / 2
+    there = (like.max(0) @ rarity) / rarity.sum()
+    return whole + (float(here) + float(there)) / 2
 
 
 def features(asked: Question, kept: Question) -> np.ndarray:

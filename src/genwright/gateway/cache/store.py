@@ -92,6 +92,18 @@ hits = sa.Table(
 _ABOUT = [entries.c[name] for name in Entry.__struct_fields__]
 
 
+_HERE = (
+    entries.c.workspace == sa.bindparam("workspace"),
+    entries.c.project == sa.bindparam("project"),
+    entries.c.expires_ns > sa.bindparam("now_ns"),
+)
+# Made once: these two stand on every look-up's way.
+_GET = sa.select(*_ABOUT, entries.c.content).where(*_HERE, entries.c.id == sa.bindparam("id"))
+_CANDIDATES = sa.select(entries.c.id, entries.c.question, entries.c.vector, entries.c.pieces, entries.c.rows).where(
+    *_HERE, entries.c.scope == sa.bindparam("hard"), entries.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
 class Read(msgspec.Struct, frozen=True):
     """What a semantic look-up needs of a candidate."""
 
@@ -176,8 +188,8 @@ def put_entry(connection: Connection, entry: Entry, read: Read | None, content: 
 
 def get_entry(connection: Connection, scope: Scope, id: str, now_ns: int) -> tuple[Entry, bytes] | None:
     """The entry with its content, unless it has expired."""
-    query = sa.select(*_ABOUT, entries.c.content).where(*_in(entries, scope), entries.c.id == id, entries.c.expires_ns > now_ns)
-    row = connection.execute(query).first()
+    asked = {"workspace": scope.workspace, "project": scope.project, "id": id, "now_ns": now_ns}
+    row = connection.execute(_GET, asked).first()
     return None if row is None else (Entry(*row[:-1]), bytes(row[-1]))
 
 
@@ -194,11 +206,8 @@ def vectors(connection: Connection, scope: Scope, since_ns: int, now_ns: int) ->
 
 def candidates(connection: Connection, scope: Scope, hard: str, ids: list[str], now_ns: int) -> list[Read]:
     """Those still there, in any order; the hard scope is asked for once more."""
-    table = entries.c
-    query = sa.select(table.id, table.question, table.vector, table.pieces, table.rows).where(
-        *_in(entries, scope), table.id.in_(ids), table.scope == hard, table.expires_ns > now_ns
-    )
-    return [Read(row[0], row[1], bytes(row[2]), bytes(row[3]), bytes(row[4])) for row in connection.execute(query)]
+    asked = {"workspace": scope.workspace, "project": scope.project, "ids": ids, "hard": hard, "now_ns": now_ns}
+    return [Read(row[0], row[1], bytes(row[2]), bytes(row[3]), bytes(row[4])) for row in connection.execute(_CANDIDATES, asked)]
 
 
 def prune(connection: Connection, scope: Scope, limits: dict[str, int], now_ns: int) -> list[str]:
