@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from random import Random
 
 import httpx
 import openai
@@ -14,7 +15,7 @@ from journey import DATA, genwright, until
 
 GSM8K = DATA / "routing" / "routellm-gsm8k-mmlu"
 WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
-HELD_OUT = 40
+ROWS, HELD_OUT = 500, 40
 FAR = "Übersetze bitte: der Gerichtsvollzieher pfändete gestern das Klavier der Nachbarin, obwohl niemand zu Hause war."
 
 pytestmark = pytest.mark.skipif(not GSM8K.is_dir(), reason="RouteLLM's answers are not beside the repository (../shared/data)")
@@ -31,10 +32,10 @@ def answers():
 
 @pytest.fixture(scope="module")
 def house(empty, provider, answers, tmp_path_factory):
-    """A server with a route fitted to all but the last of the answers."""
+    """A server with a route fitted to the first of the answers; HELD_OUT of them are kept for calls."""
     empty.cli("providers", "add", "scripted", "--kind", "openai-compatible", "--url", provider.base_url, "--key", "sk-scripted-1")
     file = tmp_path_factory.mktemp("rows") / "gsm8k.jsonl"
-    lines = [{"prompt": prompt, "answers": {WEAK: weak, STRONG: strong}} for prompt, weak, strong in answers[:-HELD_OUT]]
+    lines = [{"prompt": prompt, "answers": {WEAK: weak, STRONG: strong}} for prompt, weak, strong in answers[:ROWS]]
     file.write_text("\n".join(map(json.dumps, lines)))
     words = ["--model", f"{WEAK}=scripted/mixtral", "--model", f"{STRONG}=scripted/gpt-4", "--cost", "scripted/mixtral=0.0003"]
     empty.fitted = empty.cli("router", "fit", "sums", str(file), *words, "--cost", "scripted/gpt-4=0.01")
@@ -61,11 +62,11 @@ def router_mark(house, trace_id):
     return next(span for span in spans if span["operation"] == "route")["attributes"]["genwright.router"]
 
 
-def test_the_card_says_what_was_fitted_and_how_well_it_chooses(house, answers):
+def test_the_card_says_what_was_fitted_and_how_well_it_chooses(house):
     assert house.fitted["route"] == "route/sums"
     found = house.cli("router", "show", "sums")
     card = found["card"]
-    assert card["rows"] == len(answers) - HELD_OUT
+    assert card["rows"] == ROWS
     assert (card["strong"], card["cheap"]) == ("scripted/gpt-4", "scripted/mixtral")
     assert "gsm8k.jsonl" in card["data"]
     assert "sha256:" in card["data"]
@@ -179,3 +180,27 @@ def test_a_strong_model_that_fails_is_replaced_by_the_other(house, client, provi
     assert chosen == "scripted/gpt-4"
     assert model == "mixtral"
     until(lambda: house.trace(trace_id)["row"]["status"])
+
+
+def test_a_router_is_fitted_to_traces_that_were_scored(house, client, answers):
+    """Each prompt is asked of one model, drawn by chance, and its trace scored as RouteLLM judged that model's answer."""
+    random = Random(3)
+    with house.http() as http:
+        for prompt, weak, strong in answers[:150]:
+            model, right = random.choice([("mixtral", weak), ("gpt-4", strong)])
+            _, trace_id = asked(client, f"scripted/{model}", prompt)
+            score = {"name": "correct", "value": float(right)}
+            assert http.post(f"/api/tracing/traces/{trace_id}/scores", json=score).status_code in (200, 201)
+    costs = ["--cost", "scripted/mixtral=0.0003", "--cost", "scripted/gpt-4=0.01"]
+    house.cli("router", "fit-traces", "lived", "--score", "correct", *costs, "--keep", "0.9")
+    card = house.cli("router", "show", "lived")["card"]
+    assert card["rows"] == 150
+    assert card["complete"] is False
+    assert "traces scored 'correct'" in card["data"]
+    assert any("doubly robust" in note for note in card["notes"])
+    assert {row["model"] for row in card["models"]} == {"scripted/mixtral", "scripted/gpt-4"}
+    assert sum(row["answers"] for row in card["models"]) == 150
+    assert asked(client, "route/lived", answers[-1][0])[0] in ("mixtral", "gpt-4")
+    none = genwright(house.home, "router", "fit-traces", "other", "--score", "nobody-gave-this")
+    assert none.code != 0
+    assert "Nothing was fitted" in none.err

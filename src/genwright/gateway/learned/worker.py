@@ -17,7 +17,7 @@ import msgspec
 from genwright.errors import Error, Invalid, Unavailable
 
 TIMEOUT_S = 3_600.0
-NICE = 10
+NICE = 5
 """Calls go before fits."""
 
 
