@@ -20,7 +20,8 @@ from genwright.registry.types import Version
 from genwright.vocab import Ref, Scope, nearest
 
 KIND, NAME = "price_book", "default"
-LOOK_AGAIN_S = 0.8
+LOOK_AGAIN_S, MOST_S = 0.5, 0.8
+"""On PostgreSQL: when it is looked again beside the calls, and when calls wait for it."""
 EMPTY: dict[str, Any] = {"prices": {}}
 
 
@@ -30,20 +31,34 @@ class PriceBooks:
         self._look_again_s = LOOK_AGAIN_S if replicated else float("inf")
         self._held: dict[Scope, Book | None] = {}
         self._looked_s: dict[Scope, float] = {}
+        self._looking: dict[Scope, asyncio.Future] = {}
 
     async def book(self, scope: Scope) -> Book | None:
-        """The book in force, or None where there is none. While one call looks again, others use what is held."""
+        """The book in force, or None where there is none; never one that was last looked at longer than MOST_S ago."""
         looked = self._looked_s.get(scope)
-        if looked is not None and clock.monotonic() - looked < self._look_again_s:
+        age_s = float("inf") if looked is None else clock.monotonic() - looked
+        if age_s < self._look_again_s:
             return self._held[scope]
-        if scope in self._held:
-            self._looked_s[scope] = clock.monotonic()
-        held = self._held.get(scope)
+        look = self._looking.get(scope)
+        if look is None:
+            look = self._looking[scope] = asyncio.ensure_future(self._look(scope))
+            look.add_done_callback(lambda done: self._looked(scope, done))
+        return self._held[scope] if age_s < MOST_S else await asyncio.shield(look)
+
+    async def _look(self, scope: Scope) -> Book | None:
+        began, held = clock.monotonic(), self._held.get(scope)
         newest = await self._newest(scope)
         if newest is None or held is None or held.number != newest:
             held = None if newest is None else await self.version(scope, newest)
-        self._held[scope], self._looked_s[scope] = held, clock.monotonic()
+        if self._looking.get(scope) is asyncio.current_task():  # else a price was set meanwhile: what was seen is too old to keep
+            self._held[scope], self._looked_s[scope] = held, began
         return held
+
+    def _looked(self, scope: Scope, done: asyncio.Future) -> None:
+        if self._looking.get(scope) is done:
+            del self._looking[scope]
+        if not done.cancelled():
+            done.exception()  # whoever waits is told; where nobody does, the next call looks again
 
     async def version(self, scope: Scope, number: int) -> Book:
         """One version, ready to be asked. Raises Missing."""
@@ -97,8 +112,8 @@ class PriceBooks:
         content = await asyncio.to_thread(lambda: price_book.plain(price_book.read({"prices": kept})))
         seen = before.number if expected is None else expected
         version = await self._registry.put(actor, KIND, NAME, content, note=note, expected=seen)
-        self._looked_s.clear()
-        self._held.pop(actor.scope, None)
+        for known in (self._looked_s, self._held, self._looking):
+            known.pop(actor.scope, None)
         return _shown(version)
 
     async def price_of(self, scope: Scope, name: str, provider: str, model: str, at_ns: int = 0) -> ModelPrice:
