@@ -97,6 +97,6 @@ def make(row: Any, dialect: Any, base_url: str, key: str, http: Http) -> Reach:
 
 
 def normal(row: Any, key: str) -> str:
-    """A credential in the form that is stored: JSON without line ends, a plain key as it is. Raises Invalid saying what is wrong."""
+    """A credential as it is stored: JSON without line ends, a plain key as it is. Raises Invalid saying what is wrong."""
     authority = AUTHORITIES.load(row.authority) if row.authority else None
     return authority.normal(key) if authority is not None and authority.takes(key) else key
