@@ -58,8 +58,11 @@ def test_a_click_on_the_curve_asks_for_that_point(house, visit):
     chart = page.locator("[data-pick][data-drawn]")
     chart.wait_for()
     x, y, kept = chart.evaluate(
-        """node => { const chart = echarts.getInstanceByDom(node), line = chart.getOption().series[0].data, point = line[line.length >> 1];
-                     return [...chart.convertToPixel({ seriesIndex: 0 }, point), point[1]]; }"""
+        """node => {
+            const chart = echarts.getInstanceByDom(node), line = chart.getOption().series[0].data;
+            const point = line[line.length >> 1];
+            return [...chart.convertToPixel({ seriesIndex: 0 }, point), point[1]];
+        }"""
     )
     box = chart.bounding_box()
     page.mouse.click(box["x"] + x, box["y"] + y)

@@ -1,4 +1,4 @@
-"""Bedrock as a provider: signatures against AWS's and botocore's own, the event stream cut anywhere, recorded answers, requests."""
+"""Bedrock as a provider: signatures against AWS's and botocore's own, the event stream cut anywhere, recorded answers."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_the_signature_of_awss_worked_example():
 @pytest.mark.parametrize(
     ("url", "method", "data", "token", "signature"),
     [  # made by botocore 1.44.5's SigV4Auth at the same moment
-        ("https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-micro-v1%3A0/converse", "POST", b'{"messages":[]}', "",
-         "390cdeee50a9704815b195c67f195b744d44f632f07e98779bd385fb552b955f"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-micro-v1%3A0/converse", "POST", b'{"messages":[]}',
+         "", "390cdeee50a9704815b195c67f195b744d44f632f07e98779bd385fb552b955f"),
         ("https://bedrock-runtime.eu-central-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aeu-central-1%3A123456789012%3Ainference-"
          "profile%2Feu.anthropic.claude/converse-stream", "POST", '{"a":"é"}'.encode(), "FwoGZXIvYXdzEXAMPLETOKEN==",
          "2b05cecc2f81d5582a97ca0c0f4da18d1cf1691d9cbcbe411b77d595169cf134"),

@@ -88,7 +88,7 @@ def read(content_type: str, body: bytes) -> tuple[dict[str, Any], dict[str, byte
     fields: dict[str, Any] = {}
     files: dict[str, bytes] = {}
     for part in message.iter_parts():  # type: ignore[attr-defined]
-        name, data = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        name, data = str(part.get_param("name", header="content-disposition")), bytes(part.get_payload(decode=True))
         if part.get_filename():
             files[name] = data
         else:

@@ -25,7 +25,7 @@ class MiniLM:
         return Embedded(vectors, Usage(sum(embed.count_tokens(text) for text in texts)), embed.MODEL)
 
     def rerank(self, asked: dict[str, Any]) -> bytes:
-        """Documents by cosine to the query, in the form of Cohere's and Jina's answers. A long document counts by its best window."""
+        """Documents by cosine to the query, in the form of Cohere's and Jina's answers; a long one by its best window."""
         import numpy as np
 
         texts = [document_text(document) for document in asked["documents"]]

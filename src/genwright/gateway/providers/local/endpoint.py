@@ -61,7 +61,11 @@ class Local:
                 raise Missing(message, code="model_not_found", param="model")
             self._models[name] = table.LOCAL.make(name)
         if not hasattr(self._models[name], verb):
-            other = {"answer": "makes embeddings and answers no chats", "embed": "answers chats and makes no embeddings",
-                     "rerank": "ranks nothing", "moderate": "judges nothing"}[verb]
+            other = {
+                "answer": "makes embeddings and answers no chats",
+                "embed": "answers chats and makes no embeddings",
+                "rerank": "ranks nothing",
+                "moderate": "judges nothing",
+            }[verb]
             raise Missing(f"local/{name} {other}.", code="model_not_found", param="model")
         return self._models[name]

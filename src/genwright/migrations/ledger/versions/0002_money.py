@@ -83,9 +83,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("gateway_answers", "gateway_limit_events", "gateway_servers", "gateway_holds", "gateway_counters"):
         op.drop_table(table)
-    with op.batch_alter_table("gateway_attempts") as table:
+    with op.batch_alter_table("gateway_attempts") as attempts:
         for name in (*TEXTS, "cache_write_tokens", "reasoning_tokens", "tags", "units"):
-            table.drop_column(name)
+            attempts.drop_column(name)
 
 
 def _scoped() -> list[sa.Column]:
