@@ -211,8 +211,8 @@ def test_the_worker_says_what_is_wrong_and_dies_with_its_caller():
     assert asyncio.run(cancelled())
 
 
-def test_a_choice_costs_less_than_five_milliseconds_besides_the_embedding(fitted):
-    """By counting what is done, not by the clock: one row through 4 arrays of trees and 120 landmarks."""
+def test_a_choice_reads_few_trees_and_landmarks(fitted):
+    """What keeps it below a millisecond: the clock itself is read by benchmarks/router.py."""
     found = blend.Features(features.embeddings([SUM]), features.text_features([SUM]))
     assert fitted.blend.kernel.landmarks.shape[0] <= 800
     assert sum(len(tree.columns) for pair in fitted.blend.forests for tree in pair) <= 2 * 250
