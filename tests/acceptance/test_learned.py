@@ -204,3 +204,17 @@ def test_a_router_is_fitted_to_traces_that_were_scored(house, client, answers):
     none = genwright(house.home, "router", "fit-traces", "other", "--score", "nobody-gave-this")
     assert none.code != 0
     assert "Nothing was fitted" in none.err
+
+
+def test_a_dataset_is_rows_too_and_the_card_names_its_version(house, answers):
+    names = {WEAK: "scripted/mixtral", STRONG: "scripted/gpt-4"}
+    items = [
+        {"question": prompt, "answers": {names[WEAK]: int(weak), names[STRONG]: int(strong)}} for prompt, weak, strong in answers
+    ]
+    stored = house.post("/api/datasets", {"name": "judged", "items": [*items[:120], {"question": "Nobody was asked this."}]})
+    costs = ["--cost", "scripted/mixtral=0.0003", "--cost", "scripted/gpt-4=0.01"]
+    house.cli("router", "fit", "from-dataset", "dataset:judged", *costs, "--usd", "0.004")
+    found = house.cli("router", "show", "from-dataset")
+    assert found["card"]["rows"] == 120
+    assert f"dataset:judged@{stored['digest']}" in found["card"]["data"]
+    assert found["chosen"]["point"]["usd"] <= 0.004

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,28 +171,25 @@ def _rows(ctx: typer.Context, rows: str) -> tuple[bytes, str]:
     if rows == "-":
         return sys.stdin.buffer.read(), ""
     if rows.startswith("dataset:"):
-        found = list(_items(ctx, rows))
-        version = ctx.obj.client.datasets.get(ref=rows)
-        return b"\n".join(json.dumps(item).encode() for item in found), f"{rows.partition('@')[0]}@{version['digest']}"
+        return _of_dataset(ctx, rows)
     path = Path(rows)
     if not path.is_file():
         raise Invalid(f"There is no file {rows}. Nothing was fitted.")
     return path.read_bytes(), path.name
 
 
-def _items(ctx: typer.Context, ref: str) -> Iterator[dict[str, Any]]:
-    """Rows of a dataset whose items hold `answers`: the prompt is `prompt`, `question` or the item's input."""
-    cursor = None
+def _of_dataset(ctx: typer.Context, ref: str) -> tuple[bytes, str]:
+    """(JSONL, the version's ref by digest): its rows that have `answers`, and a `prompt`, `question` or `input`."""
+    lines, cursor = [], None
     while True:
         page = ctx.obj.client.datasets.items(ref=ref, cursor=cursor, limit=500)
         for item in page["items"]:
-            fields = {**(item.get("metadata") or {}), **item}
-            prompt = fields.get("prompt") or fields.get("question") or fields.get("input")
-            if isinstance(prompt, str) and isinstance(fields.get("answers"), dict):
-                yield {"prompt": prompt, "answers": fields["answers"]}
+            prompt = next((item[name] for name in ("prompt", "question", "input") if isinstance(item.get(name), str)), "")
+            if prompt and isinstance(item.get("answers"), dict):
+                lines.append(json.dumps({"prompt": prompt, "answers": item["answers"]}).encode())
         cursor = page["next"]
         if cursor is None:
-            return
+            return b"\n".join(lines), page["ref"]
 
 
 def _wait(ctx: typer.Context, job: dict[str, Any], name: str) -> None:
