@@ -12,7 +12,7 @@ from genwright.access.types import Actor
 from genwright.errors import Error, Invalid
 from genwright.gateway.learned.service import FitRouter, Learned
 from genwright.gateway.learned.traces import FromTraces
-from genwright.gateway.learned.types import Card, Chosen, Drift, Router
+from genwright.gateway.learned.types import Card, Chosen, Drift, Router, Use
 from genwright.web.forms import go, read_form
 
 router = APIRouter(prefix="/w/{workspace}/gateway", include_in_schema=False)
@@ -81,7 +81,7 @@ async def use(request: Request, actor: Actor = Depends(needs("write"))) -> Respo
     """Write a version with the point that was looked at."""
     form = await read_form(request)
     name = form.get("name", "")
-    version = await _learned(request).use(actor, name, {"keep": _share(form.get("keep", ""))}, selector=form.get("v", ""))
+    version = await _learned(request).use(actor, name, Use({"keep": _share(form.get("keep", ""))}, selector=form.get("v", "")))
     return go(f"{_page(actor, version.name)}?v={version.number}")
 
 

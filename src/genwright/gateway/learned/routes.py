@@ -10,6 +10,7 @@ from genwright.access.types import Actor
 from genwright.errors import Invalid
 from genwright.gateway.learned.service import MAX_BYTES, FitRouter, Learned
 from genwright.gateway.learned.traces import FromTraces
+from genwright.gateway.learned.types import Use
 from genwright.web.api import read_body, read_bytes, reply
 
 router = APIRouter(prefix="/api/gateway", tags=["gateway"])
@@ -132,9 +133,8 @@ async def point(request: Request, actor: Actor = Depends(needs("read"))) -> Resp
 async def use(request: Request, actor: Actor = Depends(needs("write"))) -> Response:
     """Write a version of the route with another point."""
     body = await read_body(request, UseRouter)
-    version = await _learned(request).use(
-        actor, body.name, body.asked(), per_second=body.per_second, unsure=body.unsure, far=body.far, selector=body.selector
-    )
+    want = Use(body.asked(), body.per_second, body.unsure, body.far, body.selector)
+    version = await _learned(request).use(actor, body.name, want)
     return reply(version, 201)
 
 

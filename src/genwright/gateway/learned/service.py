@@ -18,7 +18,7 @@ from genwright.errors import Invalid, Missing, TooLarge
 from genwright.gateway.learned import savings, traces, worker
 from genwright.gateway.learned.node import Learned as LearnedNode
 from genwright.gateway.learned.readings import Readings
-from genwright.gateway.learned.types import Card, Chosen, Drift, Router, Saving
+from genwright.gateway.learned.types import Card, Chosen, Drift, Router, Saving, Use
 from genwright.gateway.routing import tree
 from genwright.jobs import Job, JobContext, Jobs
 from genwright.prices import Usage
@@ -170,25 +170,15 @@ class Learned:
 
     # -- changing
 
-    async def use(
-        self,
-        actor: Actor,
-        name: str,
-        asked: dict[str, float],
-        *,
-        per_second: float = 0.0,
-        unsure: str = "",
-        far: float | None = None,
-        selector: str = "",
-    ) -> Version:
+    async def use(self, actor: Actor, name: str, want: Use) -> Version:
         """A new version of the route with another point, over the same weights. Raises Invalid, Missing."""
-        version, node = await self._find(actor.scope, name, selector)
-        changes = await self._point(await self._loaded(actor.scope, node), asked, per_second)
-        if unsure:
-            changes["unsure"] = unsure
-        if far is not None:
-            changes["far"] = far
-        words = ", ".join(f"{word} {value:g}" for word, value in asked.items())
+        version, node = await self._find(actor.scope, name, want.selector)
+        changes = await self._point(await self._loaded(actor.scope, node), want.asked, want.per_second)
+        if want.unsure:
+            changes["unsure"] = want.unsure
+        if want.far is not None:
+            changes["far"] = want.far
+        words = ", ".join(f"{word} {value:g}" for word, value in want.asked.items())
         return await self._gateway.router.put(actor, version.name, _with(version.content, changes), note=f"Point: {words}")
 
     async def _point(self, loaded: Any, asked: dict[str, float], per_second: float) -> dict[str, Any]:

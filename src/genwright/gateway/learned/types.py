@@ -79,6 +79,20 @@ class Chosen(msgspec.Struct, frozen=True):
     saving: Estimate
 
 
+class Use(msgspec.Struct, frozen=True):
+    """A point that is to be used."""
+
+    asked: dict[str, float]
+    """One of keep, gap, usd."""
+    per_second: float = 0.0
+    unsure: str = ""
+    """Model asked where the router cannot judge; empty: as before."""
+    far: float | None = None
+    """None: as before."""
+    selector: str = ""
+    """Version whose weights are used; empty: the one that is called."""
+
+
 class Kept(msgspec.Struct, frozen=True):
     """A row of the table: so much of the gap kept needs so many calls to the strong model."""
 
