@@ -15,7 +15,7 @@ from genwright.access.types import SYSTEM, Actor
 from genwright.app import House
 from genwright.gateway.types import Answer, Call
 from genwright.messages import user
-from genwright.vocab import Scope
+from genwright.vocab import Scope, digest
 
 DOCUMENTS = {
     "nonlocal.txt": "The nonlocal statement lets a function rebind a name of the enclosing function. It must exist there.",
@@ -128,9 +128,11 @@ class Bench:
 
     async def _build(self, documents, name, label):
         retrieval, jobs = self.house.retrieval, self.house.jobs
+        # A corpus of its own: these texts and no others, whichever test of this process comes first.
+        corpus = name if documents == DOCUMENTS else f"{name}-{digest(documents)[7:15]}"
         for document, text in documents.items():
-            await retrieval.add_document(self.actor, name, document, text.encode())
-        job = await retrieval.build(self.actor, name, name, label=label)
+            await retrieval.add_document(self.actor, corpus, document, text.encode())
+        job = await retrieval.build(self.actor, corpus, name, label=label)
         job = await jobs.wait(self.scope, job.id, 60)
         assert job.state == "done", job.error
         return await self.house.registry.get(self.scope, job.result["index"])
