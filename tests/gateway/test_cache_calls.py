@@ -1,5 +1,7 @@
 """The cache on a call's way: hits as the provider's own bytes, what is never kept, what lies between two scopes."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -237,3 +239,18 @@ def test_another_face_streams_a_hit_in_its_own_words(served, provider, rule):
         assert said() == ("miss", "Use os.rename, or Path.rename.")
         assert said() == ("hit", "Use os.rename, or Path.rename.")
     assert len(provider.calls) == 1
+
+
+def test_waiting_ends_where_the_last_answer_was_kept_a_moment_ago(served):
+    """From Python 3.12 on, gathering what has just ended gives the loop no turn to say so."""
+
+    async def flush():
+        kept = asyncio.get_running_loop().create_future()
+        kept.set_result(None)
+        keeping = served.house.gateway.cache._keeping
+        keeping.add(kept)
+        kept.add_done_callback(keeping.discard)
+        await served.house.gateway.cache.flush()
+        return set(keeping)
+
+    assert served.run(flush()) == set()

@@ -216,7 +216,7 @@ class Flow:
     async def drain(self) -> None:
         """Return when no mirrored call is under way."""
         while self._shadows:
-            await asyncio.gather(*self._shadows, return_exceptions=True)
+            await asyncio.wait(self._shadows)  # gather does not let the loop turn where all have just ended
 
     def _begin(self, way: _Way, span: Any, endpoint: Endpoint, candidate: Candidate) -> Attempt:
         return Attempt(self._parts.money, way.actor, span, endpoint, candidate.model, way.operation, way.admission)

@@ -59,7 +59,7 @@ class Judge:
     async def drain(self) -> None:
         """Return when all that were drawn are judged."""
         while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.wait(self._tasks)  # gather does not let the loop turn where all have just ended
 
     def stop(self) -> None:
         for task in self._tasks:

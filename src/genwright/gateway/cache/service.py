@@ -180,7 +180,7 @@ class Cache:
     async def flush(self) -> None:
         """Return when all answers are kept and all hits written down."""
         while self._keeping:
-            await asyncio.gather(*self._keeping, return_exceptions=True)
+            await asyncio.wait(self._keeping)  # gather does not let the loop turn where all have just ended
         await asyncio.gather(*(asyncio.wrap_future(future) for future in list(self._writing)), return_exceptions=True)
 
     async def close(self) -> None:
