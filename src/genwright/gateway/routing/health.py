@@ -213,8 +213,10 @@ class Health:
         return True
 
     def _trouble(self, scope: Scope) -> bool:
-        place = _place(scope)
-        return any(target.breaker != "closed" for key, target in self._targets.items() if key[:2] == place)
+        """Whether a breaker is not closed; one that nobody has asked to close for a window after its cooldown is forgotten."""
+        place, since = _place(scope), self._now() - self.rules.window_s
+        here = (target for key, target in self._targets.items() if key[:2] == place)
+        return any(target.breaker != "closed" and target.open_until > since for target in here)
 
     def latency_s(self, scope: Scope, provider: str, model: str, quantile: float, least: int = 5) -> float | None:
         """Of late answers; None with fewer than `least`."""
